@@ -17,14 +17,14 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   SEARCHED                      fields of `settings` that a search may change
   OF_THE_VIEWS                  fields of `settings` that affect views, but no prepared example
   NOUNS                         the word for an example, singular and plural: ("image", "images")
-  PLAIN_NOUNS                   the same in the report's advice to people who look at examples:
-                                ("picture", "pictures")
+  PLAIN_NOUNS                   the everyday word for an example, in advice and in messages about
+                                files, singular and plural: ("picture", "pictures")
   FOLDER_WORDS                  words for examples in folder names, as in `train_images`
   OTHER_SUFFIXES                suffixes of files that are not examples but often lie beside them,
                                 as in `.txt`
   SCALE                         for messages: the range of input values, as in `pixels in 0..255`
-  SMALLER                       for messages: the change of `settings` that makes a model faster, as
-                                in `a smaller image.size`
+  SMALLER                       for messages: the change of `settings` that makes examples smaller
+                                and thus a model faster, as in `a smaller image.size`
   check(config)                 raises ValueError if `settings` contradicts another section
   check_input(file, shape, settings)   raises ValueError if the model file of a user does not accept
                                 prepared examples
@@ -70,25 +70,44 @@ sources: examples that do not come from a user's files.
   check_feature(feature, name)  raises ValueError if the feature has an unsupported type
   suffix_of(content) -> str     file suffix for an encoded example
 
-copies: finds near-duplicates. MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters
+copies: finds near-duplicates.
+  MAX_EXAMPLES                  largest number of examples that are compared with each other
+  SHAPE                         shape of a thumbnail: a small array that stands for an example
+  read_thumbnail(path)          the thumbnail of a file
+  with_similar_hashes(looks)    indices of the examples that may have near-duplicates
+  clusters(thumbnails)          groups of near-duplicates, each a list of indices
 examine: lists examples that people should look at, such as unusually dark images.
   examine(dataset, inputs, settings) -> dict    the findings
   lines(findings) -> [str]      the findings as lines of the log
 explain: pictures(model, dataset, inputs, answers, config, folder)   writes the report's pictures
 show: HTML and sentences about examples, for the report.
-  thumbnails, written, image, explained    examples as HTML
-  prepared(settings) -> str     words for the preparation
-  on_device(device, right) -> str    a sentence on the scores of the shipped file on original files
+  thumbnails(run, files)        a small picture of each file
+  written(run, name)            a picture that `explain` wrote
+  image(picture, alt)           a picture as HTML
+  explained(run, heat, alt, original)    a heat map as HTML
+  prepared(settings) -> str     describes the model's input in a few words
+  on_device(device, right) -> str    sentences on the scores of the shipped file on original files
   findings(found) -> {title: HTML}    findings of `examine` that only this modality has
-  more_detail(settings, found)  if the files have more detail than the model sees: a change of the
-                                config, and a sentence that says why
+  more_detail(settings, found)  a change of the config by which the model sees more detail, and a
+                                sentence that says why; None if the files have no more detail
   ODD                           {key of a finding with a list `odd` of unusual examples: word for
                                 what is unusual, such as `size`}
-  WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED, SHIFTS
-                                sentences of the report, or parts of one, as in `image/show.py`
-predict_inputs: as_given(values)   paths and in-memory examples from the arguments of `predict`
-own_model: layers around the model file of a user: start (before it), features (after it), warn
-bundle: writes the folder `export/device/`. TASKS, spec_of, measure, measured_sentence, write
+  WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED
+                                sentences of the report, as in `image/show.py`
+  SHIFTS                        part of a sentence: conditions in which a model may do worse, such
+                                as `other cameras`
+predict_inputs: as_given(values)   a list of paths and in-memory examples, from what the user gives
+                                to `predict`
+own_model: layers around the model file of a user.
+  start(settings, preprocessing, dtype)    a model that runs before the user's model
+  features(x)                   the features, from the output of the user's model
+  warn(file, normalises, preprocessing)    warns if nothing normalises the input
+bundle: writes the folder `export/device/`.
+  TASKS                         the tasks for which the folder can be written
+  spec_of(...) -> dict          the content of `spec.json`
+  measure(file, spec, examples)   scores of the shipped file on original files
+  measured_sentence(device) -> str    these scores as a sentence
+  write(...)                    writes the folder
 metadata: inputs(builder, settings)    writes the description of the input into a LiteRT file
 """
 
@@ -106,7 +125,7 @@ def nouns(modality: str) -> tuple[str, str]:
 
 
 def plain_nouns(modality: str) -> tuple[str, str]:
-    """Returns words for an example in advice to people: `("picture", "pictures")`."""
+    """Returns the everyday word for an example, singular and plural: `("picture", "pictures")`."""
     return part(modality, "config").PLAIN_NOUNS
 
 

@@ -182,8 +182,8 @@ def test_golden_images_have_answers_and_files(device):
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [
-        (lambda right: right, 0, "{all} of {all} checked, 0 differ"),
-        (lambda right: {"0.png": right["0.png"]}, 0, "1 of {all} checked, 0 differ"),
+        (lambda right: right, 0, "{all} of {all} answers checked, 0 differ"),
+        (lambda right: {"0.png": right["0.png"]}, 0, "1 of {all} answers checked, 0 differ"),
         (
             lambda right: {**right, "1.png": [1 - p for p in right["1.png"]]},
             1,
@@ -194,7 +194,7 @@ def test_golden_images_have_answers_and_files(device):
         (lambda right: {"0.png": [0.5, 0.5]}, 2, "0.png: expected a list of 3 probabilities"),
         (lambda right: {"0.png": {"a": 1}}, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
         (lambda right: 3, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
-        (lambda right: {}, 2, "0 of {all} checked"),
+        (lambda right: {}, 2, "0 of {all} answers checked"),
     ],
 )
 def test_answers_are_checked(device, tmp_path, monkeypatch, capsys, change, status, message):

@@ -266,10 +266,10 @@ def _saturate(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def _erase(images: tf.Tensor, u: tf.Tensor, chance: float) -> tf.Tensor:
-    """Fills a random rectangle with grey, 2 to 33% of the area (arXiv 1708.04896).
+    """Fills a random rectangle, 2 to 33% of an image's area, with grey (arXiv 1708.04896).
 
     Args:
-      chance: probability that this happens to an image.
+      chance: probability that an image gets a rectangle.
     """
     area = 0.02 + 0.31 * u[:, 1]
     aspect = tf.exp(_spread(u[:, 2], math.log(3.3)))

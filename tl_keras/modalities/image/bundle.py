@@ -53,8 +53,8 @@ def spec_of(
 
     Args:
       name: format of the model file.
-      threshold: lowest probability of a class that remains possible, for the output `abstain`; None
-        if the file has no such output.
+      threshold: a class is possible if its probability is at least this. The output `abstain` is 0
+        if exactly one class is possible, else 1. None if the file has no output `abstain`.
       batch: batch size of the file, or `dynamic`.
     """
     return {
@@ -71,10 +71,13 @@ def spec_of(
 def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
     """Measures the model file on the original images, decoded and resized by `predict.py`.
 
+    The answers are compared with the answers of the same model file to the same images, prepared as
+    in training.
+
     Returns:
-      accuracy and interval on these images; how far the answers are from the answers of the same
-      model file on images prepared as in training; and `identical`, the share of images that both
-      ways give exactly the same pixels.
+      the accuracy on the original images and its interval; the share of images with the same
+      answer; the largest difference of a probability; and `identical`, the share of images that
+      get exactly the same pixels from both preparations.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters = [predict.load(file) for _ in range(count)]
@@ -154,7 +157,7 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
             "Then add black equally on both sides to make it square.",
         }[fit],
         "antialias_words": "with antialiasing (a triangle filter that reaches `before / after` "
-        "pixels of the picture to each side, at least 1)"
+        "pixels of the picture to each side, but at least 1 pixel)"
         if antialias
         else "without antialiasing",
         "tf_words": " with `antialias=True`" if antialias else "",

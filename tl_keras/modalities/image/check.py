@@ -55,7 +55,7 @@ class Checked:
 
 
 def bound(settings: ImageConfig) -> int:
-    """Returns the setting that affects a check. If it changes, all files are checked again."""
+    """Returns `image.max_pixels`, on which checks depend. If it changes, checks are repeated."""
     return settings.max_pixels
 
 
@@ -73,8 +73,8 @@ def read(
 ) -> Checked:
     """Decodes an image file, and returns its size, decoder and brightest value.
 
-    An unusable file either gives a `Checked` with a `reason`, or any exception of the decoder, from
-    which `blame` makes a reason.
+    For an unusable file, the function either returns a `Checked` with a `reason`, or raises any
+    exception of the decoder, which `blame` converts to a reason.
 
     Args:
       file: a path, or an open file.

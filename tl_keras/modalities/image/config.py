@@ -25,7 +25,7 @@ GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbo
 
 
 class RandAugment(Section):
-    """RandAugment: random operations from a list, other ones for each image (arXiv 1909.13719)."""
+    """RandAugment: operations chosen from a list at random for each image (arXiv 1909.13719)."""
 
     layers: Annotated[int, Field(ge=1, le=6)] = Field(
         2, description="Number of operations that are applied to each image."
@@ -115,7 +115,7 @@ class Augmentation(Section):
         return self._names()[0]
 
     def times(self, strength: float) -> "Augmentation":
-        """Returns the operation with its strength multiplied, but at most its maximum.
+        """Returns the operation with its strength multiplied by `strength`, up to its maximum.
 
         A flip has no strength and is returned unchanged.
         """
@@ -160,7 +160,8 @@ class ImageConfig(Section):
     antialias: bool = Field(
         False,
         description="Whether resizing to a smaller size averages over all pixels. Image "
-        "classifiers on devices usually do not, so the default is plain bilinear interpolation.",
+        "classifiers on devices usually do not average, so the default is plain bilinear "
+        "interpolation.",
     )
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         64_000_000,
@@ -221,8 +222,9 @@ def check(config: Any) -> None:
         _check_glyphs(data, settings)
     if config.evaluate.views > 1 and {entry.name for entry in settings.augmentations} <= MIXING:
         raise ValueError(
-            "evaluate.views: all views would be the same, because image.augment has no operation "
-            f"that changes single images; expected 1, received {config.evaluate.views}"
+            "evaluate.views: all augmented views of an image would be the same, because "
+            "image.augment has no operation that changes single images; expected 1, received "
+            f"{config.evaluate.views}"
         )
 
 

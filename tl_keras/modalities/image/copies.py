@@ -61,12 +61,13 @@ def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, 
     Two images are near-duplicates if their perceptual hashes
     (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) are close and their
     thumbnails correlate. One of them may be mirrored. Each image is paired with at most `PARTNERS`
-    earlier images, the nearest ones; otherwise a thousand frames of one film would give a million
-    pairs.
+    images before it in `grey`, those with the most similar hashes. Otherwise a thousand frames of
+    one film would give half a million pairs.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
-      kind: `(n,) int64`; two images of the same kind are never a pair.
+      kind: a number for each image, `(n,) int64`. Images with the same number are not compared,
+        such as images of the same split with the same label.
 
     Returns:
       a list of (index of one image, index of the other, number of bits in which the hashes differ).
@@ -122,10 +123,10 @@ def clusters(grey: np.ndarray) -> list[list[int]]:
 
 
 def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
-    """Returns the indices of images that may be near-duplicates of another image, by their hashes.
+    """Returns the indices of images whose hashes are similar to those of another image.
 
-    The hash of such an image is close to the hash of another image or of its mirror image. The
-    indices are `(n,) int64`, increasing.
+    Such an image may be a near-duplicate: its hash is close to the hash of the other image or of
+    the other's mirror image. The indices are `(n,) int64`, increasing.
 
     Args:
       looks: the result of the function `looks` for each image.

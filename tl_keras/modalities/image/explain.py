@@ -186,8 +186,8 @@ def _spread(labels: np.ndarray) -> list[int]:
 def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunConfig) -> np.ndarray:
     """Augments images as the first epochs of training do: one view of each image per epoch.
 
-    Only MixUp and CutMix differ from training. There they mix images of one batch; here they mix
-    the given images.
+    Only MixUp and CutMix differ from training: in training they mix images of one batch, here they
+    mix the given images.
 
     Args:
       images: `(images, size, size, 3) uint8`.

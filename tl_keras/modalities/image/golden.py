@@ -115,7 +115,8 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
 def _without_xnnpack(file: Path) -> Interpreter:
     """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
 
-    The default, XNNPACK, rounds differently. The difference stands for that between two processors.
+    XNNPACK, which LiteRT uses by default, rounds differently. The difference between the two
+    imitates the difference between two processors.
     """
     kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
@@ -130,11 +131,12 @@ def _answering(interpreter: Any) -> Answer:
 def _tolerances(
     inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], answer: Answer, plain: Answer
 ) -> list[dict[str, float]]:
-    """Returns how much the answer of a correct device may differ, for each image.
+    """Returns, for each image, how much a probability from a correct device may differ.
 
-    An entry has two bounds: `pixels`, for a device that gets the prepared pixels, and `file`, for a
-    device that decodes and resizes the file itself. Kernels of another processor round differently.
-    Another decoder may also change pixels by one level of 255.
+    Each image has two bounds, as in `{"pixels": 0.03, "file": 0.06}`: `pixels` is for a device that
+    gets the prepared pixels, `file` is for a device that decodes and resizes the file itself.
+    Kernels of another processor round differently. Another decoder may also change pixels by one
+    level of 255.
 
     Args:
       inputs: the prepared images.
@@ -160,9 +162,9 @@ def _tolerances(
 
 
 def _at_least_typical(differences: Sequence[float]) -> np.ndarray:
-    """Returns the differences, of which none is below the root mean square of all differences.
+    """Returns the differences, with small ones raised to the root mean square of all differences.
 
-    Smaller ones are raised to this value, because the difference of one image can be 0 by chance.
+    They are raised because the difference of one image can be 0 by chance.
     """
     values = np.asarray(differences)
     return np.maximum(values, np.sqrt(np.mean(values**2)))
@@ -175,17 +177,19 @@ def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
 def _changes(pixels: np.ndarray, expected: np.ndarray, answer: Answer) -> np.ndarray:
     """Returns how much each fault changes the answer to one image, `(faults,)`.
 
-    The change is the largest difference of a probability. The last fault is `LABELS`.
+    The change is the largest difference of a probability. The faults are those of `FAULTS`, in
+    their order, and then `LABELS`: labels in another order.
     """
     answers = [answer(fault(pixels)) for fault in FAULTS.values()]
     return np.array([_difference(own, expected) for own in (*answers, expected[::-1])])
 
 
 def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]:
-    """Returns the indices of up to `count` images that show the faults best.
+    """Returns the indices of up to `count` images that best reveal the faults of a device.
 
-    For each fault in turn, the image is chosen whose answer the fault changes most. If possible,
-    the first `ORIGINALS` chosen images have an original file, and the last `MADE` do not.
+    The faults take turns, more than once if needed: at each turn, the image is chosen whose answer
+    that fault changes most. The first images (as many as `ORIGINALS`) are chosen among those with
+    an original file, if any are left, and the last images (as many as `MADE`) among those without.
 
     Args:
       changes: `(images, faults)`, the change of the answer by a fault, divided by the change that
@@ -209,10 +213,16 @@ def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]
 
 
 def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> list[Candidate]:
-    """Returns up to `CANDIDATES` images for which the model is least sure, and enlarged copies.
+    """Returns images to choose from: the model is least sure of them. Some are enlarged copies.
 
-    The `LEAST` least sure examples come first, then other unsure examples, then unsure blends
-    (means of two examples), then the rest.
+    At most `CANDIDATES` images are taken in this order, which puts the least sure first within each
+    group, and then a few enlarged copies are added:
+
+    1. the least sure examples, as many as `LEAST`;
+    2. other examples for which the model is unsure;
+    3. blends (means of two examples) for which the model is unsure;
+    4. other examples;
+    5. other blends.
     """
     places = pool(examples.inputs.labels)
     pixels = examples_of(examples.inputs.part(places))
@@ -236,7 +246,10 @@ def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> lis
 
 
 def pool(labels: np.ndarray) -> np.ndarray:
-    """Returns indices of up to `POOL` examples: one of each class, then others, evenly spaced."""
+    """Returns indices of up to `POOL` examples to start from: one of each class, then others.
+
+    The others are evenly spaced over the data set.
+    """
     firsts = np.sort(np.unique(labels, return_index=True)[1])
     others = np.setdiff1d(np.arange(len(labels)), firsts)
     step = -(-len(others) // POOL) or 1
@@ -276,9 +289,9 @@ def _enlarged(example: int, pixels: np.ndarray, spec: dict[str, Any]) -> Candida
 
 
 def _to_copy(candidates: list[Candidate]) -> set[Path]:
-    """Returns the original files that are copied to the golden images.
+    """Returns the original files to copy into the folder of golden images.
 
-    They are the smallest ones, as many as have `FILE_BYTES` in total.
+    The smallest files are taken first, until their total size would exceed `FILE_BYTES`.
     """
     files = {own.original for own in candidates if own.original is not None}
     sizes = sorted((file.stat().st_size, file) for file in files)
@@ -292,8 +305,8 @@ def _write_image(
     """Writes the prepared image as `N.png`, and the picture before preparation as `N_file`.
 
     Returns:
-      `pixels`, the name of the first file, and `file`, the name of the second; None if it is not
-      written.
+      a dict: `pixels` is the name of the first file, `file` is the name of the second file, or None
+      if the second file was not written.
     """
     Image.fromarray(candidate.pixels).save(folder / f"{number}.png")
     names: dict[str, Any] = {"pixels": f"{number}.png", "file": None}

@@ -35,7 +35,7 @@ def features(x: Any) -> Any:
         which is averaged over height and width.
 
     Raises:
-      ValueError: the output has another number of axes.
+      ValueError: the output has neither two nor four axes.
     """
     if len(x.shape) == 4:
         return keras.layers.GlobalAveragePooling2D(name="pool")(x)

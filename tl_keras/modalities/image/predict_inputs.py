@@ -1,4 +1,4 @@
-"""Converts what a user gives to `predict` to a list of paths and images."""
+"""Converts what a user gives to `predict` to one list, whose entries are paths or images."""
 
 import io
 import os
@@ -31,7 +31,7 @@ class Given:
 
 
 def as_given(values: Any) -> list[Path | Given]:
-    """Returns a list of paths, and of arrays and PIL images as `Given`.
+    """Returns one list, in which arrays and PIL images are `Given` and all else is paths.
 
     Args:
       values: the path of a file or folder, an array or a PIL image; or an iterable of them.

@@ -78,7 +78,8 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
 
     Args:
       alt: alternative text.
-      shape: a picture whose width and height the element gets; None for those of `picture`.
+      shape: another picture, whose width and height the element gets; None to use the width and
+        height of `picture`.
     """
     encoded = base64.b64encode(picture.data).decode()
     like = shape or picture
@@ -138,12 +139,12 @@ def _jpeg(picture: Image.Image) -> Picture:
 
 
 def prepared(settings: Mapping[str, Any]) -> str:
-    """Returns words for the model's input, as in "input: uint8 RGB, 160 px, ...".
+    """Describes the model's input in a few words, as in "input: uint8 RGB, 160 px, ...".
 
     Returns "" if the config does not have `image.size`.
 
     Args:
-      settings: the section `image` of a config, unchecked.
+      settings: the section `image` of a config, as read from a file and not validated.
     """
     if not settings.get("size"):
         return ""
@@ -154,11 +155,11 @@ def prepared(settings: Mapping[str, Any]) -> str:
 def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tuple[str, str] | None:
     """Returns a change of the config by which the model sees more detail, and a reason.
 
-    The change is a setting such as "image.size=224". Returns None if the images are not larger
+    The change is a setting such as "image.size=224". Returns None if the images are hardly larger
     than what the model sees, or if their sizes are unknown.
 
     Args:
-      settings: the section `image` of a config, unchecked.
+      settings: the section `image` of a config, as read from a file and not validated.
       examined: the result of `examine`.
     """
     sizes, size = examined.get("sizes") or {}, settings.get("size")
@@ -182,11 +183,12 @@ def on_device(device: OnFiles, right: str) -> str:
 
     Args:
       device: the field `shipped.device` of result.json.
-      right: the accuracy in words, as in "is right on 90%, and "; "" if it was not measured.
+      right: the accuracy as the beginning of the predicate, as in "is right on 90%, and "; "" if
+        the accuracy was not measured.
     """
     return (
-        "If export/device/predict.py decodes and resizes the original image files, this file "
-        f"{right}gives the same answer as for images prepared by the training code on "
+        "If export/device/predict.py decodes and resizes the original image files, the shipped "
+        f"file {right}gives the same answer as for images prepared by the training code on "
         f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
         "the images have exactly the same pixels after both preparations."
     )

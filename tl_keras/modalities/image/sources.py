@@ -77,7 +77,7 @@ def _draw(seed: int, count: int, size: int) -> tuple[Maybe[np.ndarray], np.ndarr
     """Renders glyphs; returns images `(count, size, size, 3) uint8` and labels `(count,) int64`.
 
     Args:
-      size: px, height = width. 0: only labels are returned, and None in place of the images.
+      size: px, height = width. If 0, nothing is rendered, and the images are None.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Says from its first bytes which format an unsupported file has, and what to do with the file."""
+"""Names the format of an unsupported file by its first bytes, and says what to do with the file."""
 
 import re
 

@@ -100,7 +100,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
 def _size(width: int, height: int, bits: int, passes: tuple[tuple[int, ...], ...]) -> int:
     """Returns how many bytes the pixel data of a PNG must have after decompression.
 
-    A row takes whole bytes, and one more for its filter.
+    Each row is padded to whole bytes, and has one more byte that names its filter.
 
     Args:
       bits: bits of a pixel.

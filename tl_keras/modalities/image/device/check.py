@@ -6,12 +6,12 @@
     python check.py ANSWERS.json      # checks answers that another device has given
 
 Without ANSWERS.json, check.py also compares the model file with its SHA-256. It prints how many
-milliseconds the model takes, and how many predict.py takes to prepare a picture for it.
+milliseconds the model takes, and how many predict.py takes to prepare a picture for the model.
 
 ANSWERS.json has the probabilities by image, as in {"0.png": [0.9, 0.1], "0_file.jpg": [0.8, 0.2]}.
-The images are in golden/, with numbers N. `N.png` is already prepared for the model: it tests the
-model and its runtime. `N_file` is the same picture before preparation: it also tests decoding and
-resizing.
+Each picture in golden/ has a number N. `N.png` is already prepared for the model, so it tests the
+model and its runtime. `N_file` is the same picture before preparation, so it also tests decoding
+and resizing.
 
 Exit status: 0 if everything that was checked agrees, 1 if something differs or the model file is
 missing, 2 if nothing was checked.
@@ -36,7 +36,7 @@ LEVELS = 1.0
 
 
 def file_verdict(model, spec):
-    """Returns whether the model file is the exported one, and a sentence for the user about it."""
+    """Returns True if the model file is the exported one, and a sentence for the user about it."""
     content = model.read_bytes()
     digest, expected = hashlib.sha256(content).hexdigest(), spec["model_sha256"]
     if digest == expected:
@@ -86,7 +86,7 @@ def print_times(spec, interpreter, threads):
     )
     print(
         f"median milliseconds: model {model:.3g} ({threads} thread{'s' * (threads > 1)}), "
-        f"prepare {preparation:.3g} (a frame of {width} x {height} px)"
+        f"prepare {preparation:.3g} (for a picture of {width} x {height} px)"
     )
 
 
@@ -115,7 +115,7 @@ def fail(message):
 
 
 def compare(golden, answers, levels):
-    """Prints a line for each answer; returns how many answers differ too much from the expected."""
+    """Prints a line for each answer; returns how many differ too much from the expected answers."""
     failed = 0
     for entry in golden["images"]:
         expected = np.asarray(entry["probabilities"])
@@ -158,10 +158,10 @@ def main():
     levels = {}
     if flags.answers:
         answers = read_answers(flags.answers, names, len(spec["labels"]))
-        total = len(names)
+        total, checks = len(names), "answers"
     else:
         model, threads = model_of(flags.model), max(flags.threads, 1)
-        total = len(names) + 1
+        total, checks = len(names) + 1, "files and answers"
         right, sentence = file_verdict(model, spec)
         checked, failed = 1, int(not right)
         print(f"{'model':12} {'ok' if right else 'DIFFERS':8} {sentence}", flush=True)
@@ -181,7 +181,7 @@ def main():
             "the images in golden/ cannot show these faults of a device: "
             f"{', '.join(golden['undetected'])}"
         )
-    print(f"{checked} of {total} checked, {failed} differ")
+    print(f"{checked} of {total} {checks} checked, {failed} differ")
     sys.exit(2 if not checked else int(failed > 0))
 
 

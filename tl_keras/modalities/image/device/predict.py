@@ -105,14 +105,15 @@ def resize(image, height, width, antialias):
 
 
 def centres(before, after):
-    """Says where the pixels of a resized row or column lie in the original row or column.
+    """Returns the position of each pixel of a resized row or column in the original one.
 
     Args:
       before: number of original pixels.
       after: number of resized pixels.
 
     Returns:
-      `before / after`, and the position of each resized pixel, in original pixels.
+      the ratio `before / after`, and the position of the centre of each resized pixel, in original
+      pixels.
     """
     scale = np.float32(before) / np.float32(after)
     half = np.float32(0.5)
@@ -120,11 +121,11 @@ def centres(before, after):
 
 
 def neighbours(before, after):
-    """Returns, for each resized pixel of a row or column, what to interpolate.
+    """Returns the two original pixels between which each resized pixel is interpolated.
 
     Returns:
-      the index of the original pixel before it, the index of the one after it, and the weight of
-      the latter, 0..1.
+      for each resized pixel of a row or column: the index of the original pixel before it, the
+      index of the original pixel after it, and the weight of the pixel after it, 0..1.
     """
     places = centres(before, after)[1]
     first = np.floor(places)
@@ -185,7 +186,7 @@ def predict(interpreter, file, spec):
 
 
 def model_of(path):
-    """Returns the path of the model file, and exits if there is no such file.
+    """Returns the path of the model file. Exits with a message if there is no such file.
 
     Args:
       path: the path given by the user; None to look for model.tflite in the folder of this script
