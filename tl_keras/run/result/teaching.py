@@ -60,7 +60,7 @@ class Labels(Part):
 class Segment(Part):
     """One student model of a round, trained on one segment of the teacher-labelled examples.
 
-    A segment is a part of these examples; each student model trains on another one.
+    A segment is a part of these examples; each student model trains on its own segment.
     """
 
     segment: int = Field(
