@@ -28,7 +28,7 @@ class Head:
     regularisation: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Returns the head's raw outputs `(examples, width)`, such as logits.
+        """Returns the head's raw outputs `(examples, columns)`, such as the logits of each class.
 
         Args:
           features: `(examples, channels) float32`.
@@ -43,8 +43,9 @@ class Earlier:
     The backbone of the earlier run also computes the features of this run.
 
     Attributes:
-      kernel: `(channels, width)`; zero for answers that the earlier run did not have.
-      bias: `(width,)`; zero for answers that the earlier run did not have.
+      kernel: `(channels, columns)`, one column per answer (such as a class) of this run; zero for
+        answers that the earlier run did not have.
+      bias: `(columns,)`; zero for answers that the earlier run did not have.
       names: names of the answers that both runs have; empty if answers have no names.
       examples: number of examples on which the head was trained.
     """

@@ -178,12 +178,13 @@ class Adapted:
 
     Attributes:
       model: the calibrated model.
-      probabilities: the model's answers on the validation set, `(val, width)`.
+      probabilities: the answers on the validation set, `(val, columns)`; for classification, with
+        one column per class.
       tuned: answers on the validation set of `finetuned` or `mix` (the mean of the weights before
         and after fine-tuning): of the candidate with the lower loss, even if the head-only
         candidate was kept. None if nothing was fine-tuned.
       depth: the freeze depth, resolved for the backbone.
-      held_out: the model's answers on the fold's test examples, `(test, width)`; None unless they
+      held_out: the model's answers on the fold's test examples, `(test, columns)`; None unless they
         were requested.
     """
 

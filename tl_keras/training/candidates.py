@@ -29,7 +29,8 @@ class Candidate:
       values: weights of the trained suffix, see `Learner.values`; empty for the head-only model.
       losses: loss of each example, `(1 + views, val)`. Row 0 is for the unaugmented examples, the
         other rows for augmented views of them.
-      probabilities: answers on the unaugmented examples, `(val, width)`.
+      probabilities: answers on the unaugmented examples, `(val, columns)`; for classification, one
+        column per class.
       scores: score of each of these answers, `(val,)`; higher is better.
       temperature: number by which raw outputs are divided to calibrate them.
     """
@@ -91,7 +92,7 @@ def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]
 def held_out(
     arch: Architecture, config: RunConfig, kept: Candidate, head: Head, suffix: Suffix | None
 ) -> np.ndarray:
-    """Returns a candidate's answers on the examples that a fold holds out, `(test, width)`.
+    """Returns a candidate's answers on the examples that a fold holds out, `(test, columns)`.
 
     Args:
       kept: the candidate that was chosen.

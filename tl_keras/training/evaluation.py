@@ -17,16 +17,16 @@ from tl_keras.training import features
 from tl_keras.training.architecture import reading
 from tl_keras.training.network.fold_batch_norm import Inference
 
-Answers = dict[str, np.ndarray]  # Maps a split to answers, `(examples, width)`.
+Answers = dict[str, np.ndarray]  # Maps a split to answers, `(examples, columns)`.
 Answered = tuple[Sequence[str], np.ndarray, np.ndarray]  # Files, labels and answers of one split.
 
 
 def predict(
     run: Run, model: keras.Model, data: Data, splits: Sequence[str] = ("val", "test")
 ) -> Answers:
-    """Returns {split: the model's answers on its examples, `(examples, width) float32`}.
+    """Returns {split: the model's answers on its examples, `(examples, columns) float32`}.
 
-    Splits without examples are left out.
+    For classification, there is one column per class. Splits without examples are left out.
     """
     with run.timed("evaluate"):
         infer = Inference(model)
@@ -120,9 +120,10 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """Measures the split without examples that have a near-duplicate in an earlier split.
+    """Measures a split without its examples that have a near-duplicate in an earlier split.
 
-    Writes the result to the run's findings, as `without_near_duplicates`.
+    The splits are ordered train, val, test.
+    The result goes to the run's findings, as `without_near_duplicates`.
     """
     copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])

@@ -50,12 +50,12 @@ class Learner:
     """A network together with its optimiser and its training step.
 
     Attributes:
-      network: maps inputs to raw outputs `(batch, width)`.
+      network: maps inputs to raw outputs `(batch, columns)`, such as the logits of each class.
       parameters: all trainable weights of the network, concatenated, `(parameters,) float32`.
       average: exponential moving average of `parameters` over the steps, or None.
       optimizer: the optimiser of `parameters`.
       others: non-trainable variables that training changes too, such as batch norm statistics.
-      step: runs one training step on `(inputs, targets (batch, width), weights (batch,),
+      step: runs one training step on `(inputs, targets (batch, columns), weights (batch,),
         settings)` and returns the loss. `weights` are the examples' weights in the loss. `inputs`
         is a tuple if the network takes several inputs.
     """

@@ -18,9 +18,10 @@ def class_frequencies(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarra
     """Estimates the frequency of each class among unlabelled examples, `(classes,)`.
 
     The method is expectation maximisation (Saerens et al. 2002, doi 10.1162/089976602753284446). It
-    finds frequencies that equal the mean of the probabilities corrected by these frequencies. One
-    deviation: the estimate also counts `SHRINK * n` imaginary examples with the frequencies of
-    `prior`. Without them, the estimate diverges if the model is less confident than it should be.
+    corrects the probabilities by the estimated frequencies, until the mean of the corrected
+    probabilities equals these frequencies. One deviation: the estimate also counts `SHRINK * n`
+    imaginary examples with the frequencies of `prior`. Without them, the estimate diverges if the
+    model is less confident than it should be.
     Example: for three classes with frequencies 0.59, 0.26 and 0.15 and logits half as large as they
     should be, the estimate was 0.82, 0.18 and 0.00 without the imaginary examples, and 0.51, 0.28
     and 0.20 with them.

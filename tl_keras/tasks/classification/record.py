@@ -21,7 +21,7 @@ class ClassScores(Part):
 
 
 class SharedClassScores(Part):
-    """Scores of the model when it may only answer with classes that the other data set has."""
+    """Scores on another data set if the model may only answer with classes of that data set."""
 
     accuracy: Share = Field(description="Share of examples whose likeliest class is right.")
     interval: Interval = Field(description="95% interval of the accuracy (Wilson).")
@@ -59,6 +59,6 @@ class Scores(part.Scores):
     )
     among_shared: SharedClassScores | None = Field(
         None,
-        description="Scores when the model may only answer with classes that the other data set "
-        "has. Only in results of `evaluate --data`, if the other data set lacks some classes.",
+        description="Scores if the model may only answer with classes that occur in the data of "
+        "`evaluate --data`. Only in results of this command, if those data lack some classes.",
     )

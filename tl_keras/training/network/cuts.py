@@ -113,9 +113,10 @@ def _is_trunk(graph: Graph, position: int, last_cut: int) -> bool:
 def _crossing(graph: Graph, position: int, open_positions: Collection[int]) -> list[int]:
     """Returns the positions of the operations that prevent a cut after the one at `position`.
 
-    They are among `open_positions`. One of these does not prevent the cut if the suffix can run it
-    again: if it depends on the model's input alone, or if it shares no ancestors with the operation
-    at `position`.
+    They are among `open_positions`. If the operation at `position` depends on the model's input
+    alone, all of these prevent the cut. Otherwise, one of them does not prevent the cut if the
+    suffix can run it again: if it depends on the model's input alone, or if it shares no ancestors
+    with the operation at `position`.
 
     Args:
       open_positions: positions of operations, inputs included, whose outputs are read by operations

@@ -210,9 +210,10 @@ def backbone_of(model: keras.Model) -> keras.Model:
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """Returns the part of the model up to its raw outputs, `(batch, width) float32`.
+    """Returns the part of the model up to its raw outputs, `(batch, columns) float32`.
 
-    It shares the model's layers.
+    For classification, these are the logits, one column per class. The part shares the layers of
+    the model.
     """
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
 
