@@ -127,5 +127,5 @@ def test_labels_are_read_as_they_were_written(tmp_path):
 def test_own_labels_are_those_of_the_class_folders():
     labels = labelling.own_labels(examples(4, label=2), config())
     assert {(own.label, own.kept, own.confidence) for own in labels} == {(2, True, 1.0)}
-    with pytest.raises(ValueError, match=r"parallel.labels: own takes .* named after a class"):
+    with pytest.raises(ValueError, match=r"parallel.labels: 'own' takes .* named after a class"):
         labelling.own_labels(examples(2), config())

@@ -340,9 +340,9 @@ def test_average_is_chosen_unless_validation_clearly_prefers_another(wanted):
         ({"data": {"examples_per_class": None}}, "data.unlabelled: 'rest' .* leaves out none"),
         (
             {"model": {"weights": "none"}, "fit": {"freeze": 0}},
-            "model.weights: the students of parallel need",
+            "model.weights: the command 'parallel' needs",
         ),
-        ({"search": {"trials": 2}}, "search: parallel does not search"),
+        ({"search": {"trials": 2}}, "search: the command 'parallel' does not search"),
     ],
 )
 def test_bad_configs_are_refused(wanted, tmp_path, sections, message):

@@ -34,7 +34,7 @@ KERAS_BYTES = 4  # per weight in model.keras
 
 
 def estimate(config: RunConfig) -> list[str]:
-    """Returns lines about the data, the plan, the seconds by phase and the disk space.
+    """Returns lines about the data, the training, the seconds of each phase and the disk space.
 
     The data are checked and decoded as in a run, and the results of the check are cached. Then one
     forward pass of a batch and a few training steps are timed.
@@ -99,7 +99,9 @@ def _of_data(data: Data, findings: dict) -> list[str]:
             names = shortened([entry["class"] for entry in entries])
             lines.append(f"  {len(entries)} {nouns} have few examples in train ({why}): {names}")
     if pairs := findings.get("near_duplicates"):
-        lines.append(f"  {count_of(pairs, 'pair')} of near-duplicates across splits or labels")
+        lines.append(
+            f"  {count_of(pairs, 'pair')} of near-duplicates in two splits or with two labels"
+        )
     return lines
 
 
@@ -110,7 +112,7 @@ def _frozen(depth: freeze.Freeze) -> str:
 def _seconds(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> dict[str, float]:
-    """Returns the seconds of each phase: the time of a batch or step times the number of them."""
+    """Returns the seconds of each phase: seconds per batch or step, multiplied by their number."""
     inputs = data.inputs
     sizes = {split: len(inputs[split]) for split in SPLITS}
     batch = next(iter(batches.evaluation(inputs["train"], features.BATCH_SIZE)))
@@ -168,9 +170,9 @@ def _of_search(config: RunConfig) -> list[str]:
     budget = [number_of(search.trials, "trial")] if search.trials else []
     budget += [f"{search.minutes:g} minutes"] if search.minutes else []
     return [
-        f"search: {' or '.join(budget)} over {', '.join(search.space)}, not included in the time "
-        "above; a trial with the values of this config takes as long as the finetune above, or "
-        "less if its activations are cached"
+        f"search: {' or '.join(budget)}, which the time above does not include; fields: "
+        f"{', '.join(search.space)}; a trial with the values of this config takes as long as the "
+        "phase 'finetune' above, or less if its activations are cached"
     ]
 
 

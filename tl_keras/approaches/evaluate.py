@@ -131,7 +131,10 @@ def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
 
 
 def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
-    """Warns of measured examples on which the model, or an earlier run of its weights, was trained.
+    """Warns of measured examples on which the model was trained.
+
+    Examples also count if the model's initial weights come from an earlier run that was trained on
+    them.
 
     Args:
       trained: the files of these examples.

@@ -22,7 +22,7 @@ def checked(files: list[Path], run: Run) -> dict[str, Any]:
 
 
 def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) -> Inputs:
-    """Returns inputs that decode each file at full size when it is read."""
+    """Returns the files as inputs; each file is decoded, at full size, only when it is used."""
     decoder = part(run.config.modality, "prepare").decoder
     decoded = decoder(checked, run.config.settings, fraction=False)
     return Inputs(labels, None, reader([str(file) for file in files], decoded))
@@ -50,7 +50,7 @@ def recorded(run: Run) -> dict[str, Any]:
 
 
 def _containing(run: Run) -> str:
-    """Returns ", FOLDER" for the run that contains a job; "" if neither folder above is a run."""
+    """Returns ", FOLDER", where FOLDER is the run that contains a job; "" if no run is found."""
     # A fold is directly inside its run; a trial is inside the folder `search`.
     above = [path for path in run.workdir.parents[:2] if (path / "data.json").is_file()]
     return f", {str(above[0])!r}" if above else ""

@@ -75,24 +75,25 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 def _check(config: RunConfig) -> None:
     if tasks.maybe(config.task, "labels") is None:
         raise ValueError(
-            f"task: a teacher cannot label examples for the task {config.task}; parallel expects "
-            "classification"
+            f"task: a teacher cannot label examples for the task {config.task!r}; the command "
+            "'parallel' expects 'classification'"
         )
     if config.data.unlabelled is None:
         raise ValueError(
-            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or the word "
-            f"rest for the {config.nouns[1]} that data.examples_per_class leaves out; received none"
+            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or 'rest' "
+            f"for the {config.nouns[1]} that data.examples_per_class leaves out; received null"
         )
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: parallel needs pretrained weights, from which each student model "
-            "starts; expected imagenet, glyphs, a weights file or the folder of an earlier run; "
-            "received none"
+            "model.weights: the command 'parallel' needs pretrained weights, from which each "
+            "student model starts; expected 'imagenet', 'glyphs', a weights file or the folder of "
+            "an earlier run; received 'none'"
         )
     if config.search.wanted:
         raise ValueError(
-            "search: parallel does not search; remove search.trials and search.minutes, run "
-            "tl-keras search first, and write the values of its best trial into the config"
+            "search: the command 'parallel' does not search; remove search.trials and "
+            "search.minutes, run tl-keras search first, and write the values of its best trial "
+            "into the config"
         )
 
 
@@ -135,7 +136,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
-    """Returns the first teacher's predictions for the validation split, `(val, classes)`.
+    """Returns the predictions of the first round's teacher for validation, `(val, classes)`.
 
     The prediction for an example is made by the model of the fold that held the example out.
     """
@@ -150,7 +151,7 @@ def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
 
 
 def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """Returns the first teacher, cross-validated on all labelled examples.
+    """Returns the teacher of the first round, cross-validated on all labelled examples.
 
     The held-out examples of all folds calibrate the teacher's probabilities. A validation split of
     a few dozen examples would be too small for that.
@@ -175,9 +176,10 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _teacher_run(run: Run, data: Data) -> Run:
-    """Returns the run of the first teacher, with at most as many folds as any class has examples.
+    """Returns the run that trains the teacher of the first round.
 
-    Copies of an example, and examples of a group, count as one.
+    It has at most as many folds as the smallest class has examples, but at least two. Copies of an
+    example count as one example here, and so do the examples of a group.
     """
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
@@ -225,10 +227,10 @@ def _labels(
 def _by_class(
     examples: Sequence[Example], labels: Sequence[Label], data: Data
 ) -> dict[str, LabelCounts]:
-    """Returns for each class how many labels the teacher gave, and on how many students train.
+    """Returns for each class the number of the teacher's labels, and how many of them are kept.
 
-    If true labels are known, the counts also say how many of the kept labels are right. These
-    counts are only reported; no decision depends on them.
+    Student models train on the kept labels. If true labels are known, the counts also say how many
+    kept labels are right. These counts are only reported; no decision depends on them.
     """
     counts = {}
     for k, name in enumerate(data.dataset.classes):
@@ -247,10 +249,11 @@ def _rounds(run: Run) -> list[Round]:
 
 
 def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
-    """Builds the field `teacher` of `result.json`: the first teacher against the final model.
+    """Builds the field `teacher` of `result.json`: the first round's teacher and the final model.
 
-    The field has the scores of the first teacher, and counts the examples that only the final model
-    or only the teacher predicts correctly. The examples are those of test, or else of validation.
+    The field has the scores of this teacher. It also counts the examples that only the final model
+    predicts correctly, and those that only the teacher does. The examples are those of test, or of
+    validation if there is no test split.
     """
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]

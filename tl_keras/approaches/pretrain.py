@@ -25,11 +25,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     fit = config.fit
     if fit.asks_to_freeze:
         raise ValueError(
-            f"fit.freeze: pretrain trains all layers; expected auto or 0; received {fit.freeze!r}"
+            "fit.freeze: the command 'pretrain' trains all layers; expected 'auto' or 0; received "
+            f"{fit.freeze!r}"
         )
     if config.search.wanted:
         raise ValueError(
-            "search: pretrain does not search; remove search.trials and search.minutes"
+            "search: the command 'pretrain' does not search; remove search.trials and "
+            "search.minutes"
         )
     # Checked before the data are read, which may take hours.
     adapt.check_devices(config.fit.batch_size, config.nouns[0])

@@ -1,4 +1,7 @@
-"""Labels examples with a teacher model, and assigns each to the segment of a student model."""
+"""Labels examples with a teacher model, and divides them into segments.
+
+Each student model trains on one segment.
+"""
 
 import csv
 import hashlib
@@ -81,18 +84,19 @@ def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
     for example in examples:
         if example.label == UNKNOWN:
             raise ValueError(
-                f"parallel.labels: own takes labels from class folders, but {example.file!r} does "
-                "not lie in a folder that is named after a class; move the file into such a "
-                "folder, or set parallel.labels=teacher"
+                "parallel.labels: 'own' takes labels from class folders, but "
+                f"{example.file!r} does not lie in a folder that is named after a class; move the "
+                "file into such a folder, or set parallel.labels=teacher"
             )
     places = segments(examples, config)
     return [Label(e.label, 1.0, True, *place) for e, place in zip(examples, places, strict=True)]
 
 
 def segments(examples: Sequence[Example], config: RunConfig) -> list[tuple[int, str]]:
-    """Returns the segment and the part (`train` or `val`) of each example.
+    """Returns for each example the number of its segment, and its split, `train` or `val`.
 
-    Both follow from a hash of the example's content, so that they are the same in all rounds.
+    A segment is the part of the examples on which one student model trains and validates. Both
+    values follow from a hash of the example's content, so that they are the same in all rounds.
     """
     count = config.parallel.segments
     ranks = [hashlib.sha256(f"{config.data.split_seed} {e.digest}".encode()) for e in examples]
@@ -128,8 +132,8 @@ def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> lis
         rows = list(csv.DictReader(stream))
     if [row["file"] for row in rows] != [example.file for example in examples]:
         raise ValueError(
-            f"data.unlabelled: the examples have changed since {str(file)!r} listed their labels; "
-            "restore the examples, or choose another --workdir"
+            "data.unlabelled: the examples have changed since their labels were written to "
+            f"{str(file)!r}; restore the examples, or choose another --workdir"
         )
     return [
         Label(

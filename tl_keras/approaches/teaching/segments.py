@@ -17,11 +17,12 @@ KIND = "segment"
 
 
 def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
-    """Returns the run (folder and config) in which the student of a segment trains.
+    """Returns the run (folder and config) in which a student model trains.
 
     Args:
       config: the config of the whole run of parallel.
       folder: the folder of the round.
+      segment: the number of the segment (part of the data) on which the student trains.
     """
     # A student chooses by few human labels, so views of validation are not computed.
     by = tasks.of(config.task, "names").CHOOSE_WITHOUT_VIEWS
@@ -30,11 +31,12 @@ def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
 
 
 def prepared_student(config: RunConfig, workdir: str | Path, segment: int) -> Run:
-    """Returns the run of a segment's student in the latest round, ready to train or finished.
+    """Returns the run of a student model in the latest round, ready to train or finished.
 
     Args:
       config: the config on this machine, whose cache folder may differ from that of the whole run.
       workdir: the folder of the whole run of parallel.
+      segment: the number of the segment (part of the data) on which the student trains.
 
     Raises:
       ValueError: the round or segment does not exist, or the folder belongs to another config.

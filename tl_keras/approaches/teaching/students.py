@@ -73,8 +73,8 @@ def train_students(run: Run, folder: Path, number: int) -> None:
     workers = min(section.segments, CORES) if section.workers == "auto" else section.workers
     if not workers:
         logging.info(
-            "%s: waiting for the students of segments %s; for each of them, start the same command "
-            "with --segment=NUMBER, on any machine that can access %r",
+            "%s: waiting for the student models of segments %s; for each segment, start the same "
+            "command with --segment=NUMBER, on any machine that can access %r",
             *(folder.name, ", ".join(str(i) for i, _ in missing), str(run.workdir)),
         )
         with run.timed("students"):
@@ -116,15 +116,15 @@ def _give_up(failed: list[Failure], number: int) -> None:
     first, others = failed[0], len(failed) - 1
     segment = first.child.folder.name.removeprefix("segment_")
     hint = "; parallel.workers=1 needs less memory" if first.status < 0 else ""
-    more = f"{others} more failed; " if others else ""
+    more = f"{others} more student models failed; " if others else ""
     message = (
-        f"parallel: segment {segment} of round {number + 1} failed {first.attempts} "
-        f"times: {first.why}{hint}; {more}finished segments are kept, and the same command "
-        f"continues the others; the log of the failed segment: {str(first.child.log)!r}"
+        f"parallel: training the student model of segment {segment} of round {number + 1} failed "
+        f"{first.attempts} times: {first.why}{hint}; {more}finished student models are kept, and "
+        f"the same command continues the others; the log of this training: {str(first.child.log)!r}"
     )
     raise RuntimeError(message) if first.is_fault else ValueError(message)
 
 
 def result_of(folder: Path, segment: int, task: str) -> Result:
-    """Reads and returns the result of the student of a segment in a round."""
+    """Reads and returns the result of the student model that trains on a segment in a round."""
     return read_result(folder / f"segment_{segment}", task)
