@@ -176,7 +176,7 @@ WRONG_DATA = [
     ),
     (
         "{source: glyphs, balance: weights}\nimage: {augment: []}",
-        "data.balance: expected the default, since data.source: glyphs renders about equally many ",
+        "data.balance: expected the default, 'none', since data.source: glyphs renders about ",
     ),
     (
         "{source: glyphs}",

@@ -223,8 +223,8 @@ def quantised(
     bound = writing.config.max_accuracy_drop
     model, converted = subject
     plain = content_of(converted, name)
-    judged = plain if judge[1] is converted else content_of(judge[1], name)
-    verdict = _verdict(judged, judge[0], writing)
+    judge_file = plain if judge[1] is converted else content_of(judge[1], name)
+    verdict = _verdict(judge_file, judge[0], writing)
     kept: tuple[int, ...] = ()
     steps: list[RepairStep] = []
     if not writing.is_sound(verdict):
@@ -250,9 +250,9 @@ def quantised(
     return Exported(**entry, val=verdict, status=status)
 
 
-def _verdict(judged: bytes, judge: Subject, writing: Writing) -> FileLoss:
+def _verdict(content: bytes, judge: Subject, writing: Writing) -> FileLoss:
     path = writing.folder / "judged.tflite"
-    path.write_bytes(judged)
+    path.write_bytes(content)
     answers = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
     return _on_validation(answers, judge, writing)
 
@@ -278,11 +278,11 @@ def _repair(
         bar.update()
         return writing.judged.moved(answers, reference)
 
-    def judged(kept: Collection[int]) -> FileLoss:
+    def verdict_on(kept: Collection[int]) -> FileLoss:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
     with progress(title=f"repair {name}", unit=" runs") as bar:
-        return repair.repair(first, judged, cost, operators, writing.is_sound)
+        return repair.repair(first, verdict_on, cost, operators, writing.is_sound)
 
 
 def layer_name(scope: str) -> str:

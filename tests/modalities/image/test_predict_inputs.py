@@ -87,26 +87,26 @@ def test_a_symbolic_link_is_followed(quick_run, file, tmp_path):
     ("wrong", "received"),
     [
         (None, "NoneType"),
-        ("", "an empty path at #0"),
-        (np.array(5), "int at #0"),
+        ("", "an empty path as value #0"),
+        (np.array(5), "int as value #0"),
         (memoryview(b"x"), "memoryview"),
         (io.BytesIO(b"x"), "BytesIO"),
-        (Image.new("RGB", (0, 5)), r"an array \(5, 0, 3\) uint8 at #0"),
+        (Image.new("RGB", (0, 5)), r"an array \(5, 0, 3\) uint8 as value #0"),
         (5, "int"),
         (b"a.png", "bytes"),
         ({"a.png": 1}, "dict"),
-        ([b"a.png"], "bytes at #0"),
-        (["a.png", None], "NoneType at #1"),
-        ([["a.png"]], "list at #0"),
-        (PIXELS.astype(np.float32), r"an array \(4, 5, 3\) float32 at #0"),
-        (PIXELS[..., 0], r"an array \(4, 5\) uint8 at #0"),
-        ([PIXELS[..., :1]], r"an array \(4, 5, 1\) uint8 at #0"),
-        ([PIXELS[:0]], r"an array \(0, 5, 3\) uint8 at #0"),
+        ([b"a.png"], "bytes as value #0"),
+        (["a.png", None], "NoneType as value #1"),
+        ([["a.png"]], "list as value #0"),
+        (PIXELS.astype(np.float32), r"an array \(4, 5, 3\) float32 as value #0"),
+        (PIXELS[..., 0], r"an array \(4, 5\) uint8 as value #0"),
+        ([PIXELS[..., :1]], r"an array \(4, 5, 1\) uint8 as value #0"),
+        ([PIXELS[:0]], r"an array \(0, 5, 3\) uint8 as value #0"),
     ],
 )
 def test_other_inputs_are_a_type_error(wrong, received):
     with pytest.raises(
-        TypeError, match=f"predict: expected one or a list of: .*; received {received}$"
+        TypeError, match=f"predict: expected an image file, .*; received {received}$"
     ):
         as_given(wrong)
 

@@ -22,8 +22,8 @@ class Converted:
 
     Attributes:
       content: content of the file.
-      calibrated: the activations measured on calibration examples; None if no format of
-        `export.formats` is quantised.
+      calibrated: the file and what was measured on calibration examples, such as ranges of
+        activations; None if no format of `export.formats` is quantised.
     """
 
     content: bytes

@@ -240,11 +240,12 @@ def _check_glyphs(data: Any, settings: ImageConfig) -> None:
             f"any number; received {data.unlabelled!r}"
         )
     if data.balance != "none" or data.examples_per_class is not None:
-        name = "balance" if data.balance != "none" else "examples_per_class"
+        is_balance = data.balance != "none"
+        name, default = ("balance", "'none'") if is_balance else ("examples_per_class", "null")
         raise ValueError(
-            f"data.{name}: expected the default, since data.source: glyphs renders about equally "
-            f"many images of each class; received {getattr(data, name)!r}; set their number with "
-            "data.num_examples"
+            f"data.{name}: expected the default, {default}, since data.source: glyphs renders "
+            f"about equally many images of each class; received {getattr(data, name)!r}; set the "
+            "number of images with data.num_examples"
         )
 
 

@@ -89,8 +89,8 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
     allowed = _tolerances(inputs, expected, answer, _answering(_without_xnnpack(file)))
     changes = np.stack(
         [
-            _changes(pixels, own, answer) / tolerance["pixels"]
-            for pixels, own, tolerance in zip(inputs, expected, allowed, strict=True)
+            _changes(pixels, right, answer) / tolerance["pixels"]
+            for pixels, right, tolerance in zip(inputs, expected, allowed, strict=True)
         ]
     )
     count = int(np.clip(PIXEL_BYTES // (3 * spec["image_size"] ** 2), LEAST, IMAGES))
@@ -146,10 +146,10 @@ def _tolerances(
     """
     generator = np.random.default_rng(0)
     rounded, decoded = [], []
-    for pixels, own in zip(inputs, expected, strict=True):
+    for pixels, right in zip(inputs, expected, strict=True):
         levels = pixels + generator.integers(-1, 2, pixels.shape)
-        rounded.append(_difference(plain(pixels), own))
-        decoded.append(_difference(answer(np.clip(levels, 0, 255).astype(np.uint8)), own))
+        rounded.append(_difference(plain(pixels), right))
+        decoded.append(_difference(answer(np.clip(levels, 0, 255).astype(np.uint8)), right))
     kernels = _at_least_typical(rounded)
     files = np.maximum(kernels, _at_least_typical(decoded))
     return [
@@ -181,7 +181,7 @@ def _changes(pixels: np.ndarray, expected: np.ndarray, answer: Answer) -> np.nda
     their order, and then `LABELS`: labels in another order.
     """
     answers = [answer(fault(pixels)) for fault in FAULTS.values()]
-    return np.array([_difference(own, expected) for own in (*answers, expected[::-1])])
+    return np.array([_difference(changed, expected) for changed in (*answers, expected[::-1])])
 
 
 def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]:
@@ -241,7 +241,8 @@ def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> lis
         _candidate(int(sources[i]), images[i], bool(blended[i]), spec, examples)
         for i in np.concatenate([first, rest])[:CANDIDATES]
     ]
-    made = [_enlarged(own.example, own.pixels, spec) for own in listed[: 2 * MADE] if own.original]
+    real = [candidate for candidate in listed[: 2 * MADE] if candidate.original]
+    made = [_enlarged(candidate.example, candidate.pixels, spec) for candidate in real]
     return [*listed, *made]
 
 
@@ -293,7 +294,7 @@ def _to_copy(candidates: list[Candidate]) -> set[Path]:
 
     The smallest files are taken first, until their total size would exceed `FILE_BYTES`.
     """
-    files = {own.original for own in candidates if own.original is not None}
+    files = {candidate.original for candidate in candidates if candidate.original is not None}
     sizes = sorted((file.stat().st_size, file) for file in files)
     totals = np.cumsum([size for size, _ in sizes])
     return {file for (_, file), total in zip(sizes, totals, strict=True) if total <= FILE_BYTES}

@@ -13,7 +13,8 @@ from PIL import Image
 from tl_keras.modalities.image.decoding.pillow import quiet_pillow, upright_rgb
 
 EXPECTED = (
-    "expected one or a list of: image file, folder, array (height, width, 3) uint8, PIL image"
+    "expected an image file, a folder, an array (height, width, 3) uint8, a PIL image or a list of "
+    "these"
 )
 
 
@@ -60,7 +61,7 @@ def _one(picture: Any, place: int) -> Path | Given:
     name = f"#{place}"
     if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
         if not os.fspath(picture):  # An empty path would mean the current folder.
-            raise TypeError(f"predict: {EXPECTED}; received an empty path at {name}")
+            raise TypeError(f"predict: {EXPECTED}; received an empty path as value {name}")
         return Path(os.path.expanduser(picture))
     if isinstance(picture, Image.Image):
         filename = getattr(picture, "filename", "") or name
@@ -71,9 +72,8 @@ def _one(picture: Any, place: int) -> Path | Given:
             raise ValueError(f"predict: the PIL image at {name} cannot be read: {error}") from None
         name = filename
     if not isinstance(picture, np.ndarray):
-        raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} at {name}")
+        raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} as value {name}")
     if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or 0 in picture.shape:
-        raise TypeError(
-            f"predict: {EXPECTED}; received an array {picture.shape} {picture.dtype} at {name}"
-        )
+        array = f"an array {picture.shape} {picture.dtype}"
+        raise TypeError(f"predict: {EXPECTED}; received {array} as value {name}")
     return Given(name, picture)

@@ -104,7 +104,7 @@ def _size(width: int, height: int, bits: int, passes: tuple[tuple[int, ...], ...
 
     Args:
       bits: bits of a pixel.
-      passes: the passes of an interlaced PNG, see `ADAM7`; or `WHOLE`.
+      passes: `ADAM7` for an interlaced PNG, else `WHOLE`.
     """
     total = 0
     for x, y, dx, dy in passes:

@@ -51,8 +51,8 @@ def local_answers(golden, spec, interpreter):
     """Runs the model on the golden images.
 
     Returns:
-      {file name: probabilities}, and {file name: mean difference between the pixels that predict.py
-      prepares and the expected pixels, in levels of 255}.
+      two dicts: {file name: probabilities}, and {file name: mean difference between the pixels that
+      predict.py prepares and the expected pixels, in levels of 255}.
     """
     answers, levels = {}, {}
     for entry in golden["images"]:
@@ -93,7 +93,8 @@ def print_times(spec, interpreter, threads):
 def read_answers(path, names, count):
     """Reads a JSON file {image name: probabilities}, and checks its names and lengths.
 
-    The file may leave out some of the images `names`. Each has `count` probabilities.
+    The file may leave out some of the images `names`. Each image in the file must have `count`
+    probabilities.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
