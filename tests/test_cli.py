@@ -158,7 +158,7 @@ WRONG = [
         "--set: the command export cannot change 'fit.epochs=3'; expected a field of the sections ",
     ),
     ("export --workdir=done --set=export.formats=[int9]", "export.formats.0: expected 'saved_mod"),
-    ("export --workdir=pretrained", "--workdir: a run of pretrain has no exports; "),
+    ("export --workdir=pretrained", "--workdir: the command 'pretrain' makes no exported files; "),
 ]
 FINISHED = """\
 finetune finished, 12 s of work

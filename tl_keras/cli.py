@@ -188,13 +188,13 @@ SPECIAL_HELP: dict[str, dict[str, str]] = {
         **_WRITTEN,
         "data": "The data to measure on: a folder of class folders, or a CSV file. Default: the "
         "run's own test split.",
-        "set": "With --data, classes that count as another class, as in "
-        "--set 'evaluate.classes={tabby: cat}'.",
+        "set": "With --data, renames classes of the model or of the data before measuring. With "
+        "--set 'evaluate.classes={tabby: cat}', tabby counts as cat.",
     },
     "predict": {**_FINISHED, **_WRITTEN},
     "export": {
         **_FINISHED,
-        "set": "Replaces a field of the config's sections export and cache, as in "
+        "set": "Replaces a field in the section 'export' or 'cache' of the config, as in "
         "--set 'export.formats=[int8]'; repeatable.",
     },
     "report": {

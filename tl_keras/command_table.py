@@ -6,7 +6,7 @@ DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
 EXIT_STATUSES = {
     DONE: "The command did its work.",
     FAULT: "A bug in tl-keras, with a traceback; or the program that reads its output from a pipe, "
-    "such as head, has ended.",
+    "such as 'head', has ended.",
     USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
     "full disk. One message says what is wrong and what to do.",
     MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
@@ -50,7 +50,7 @@ COMMANDS = {
         example="tl-keras finetune --data=photos --workdir=runs/photos",
     ),
     "search": Command(
-        "Searches freeze depth, learning rate and other fields; finetune tests the best model.",
+        "Tries values of freeze depth, learning rate and more; 'finetune' tests the best model.",
         _RUN,
         example="tl-keras search --data=photos --workdir=runs/photos --set search.trials=20",
     ),
@@ -60,7 +60,7 @@ COMMANDS = {
         example="tl-keras cross_validate --data=photos --workdir=runs/folds",
     ),
     "parallel": Command(
-        "Labels many examples with a teacher model, trains students on them, merges the students.",
+        "Labels many examples with a teacher model, trains student models on them, merges these.",
         (*_RUN, "segment"),
         example="tl-keras parallel --data=photos --workdir=runs/many --set data.unlabelled=others",
     ),
@@ -86,7 +86,7 @@ COMMANDS = {
         "tl-keras predict --workdir=runs/photos new",
     ),
     "export": Command(
-        "Exports a finished run again, with other values in the config's section export.",
+        "Exports a finished run again, with other values in the section 'export' of the config.",
         ("workdir", "set"),
         example="tl-keras export --workdir=runs/photos --set 'export.formats=[int8]'",
     ),

@@ -245,7 +245,7 @@ def _report(values: Flags, folders: list[str]) -> int:
         if values.output:
             raise ValueError(
                 "--output: names the page that compares several runs; the report of one run is "
-                "always report.html in its folder"
+                "always report.html in its folder, so omit --output"
             )
         folder = _absolute(folders[0] if folders else _workdir(values, None))
         print(launch.report([folder]))

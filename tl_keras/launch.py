@@ -1,4 +1,4 @@
-"""Runs commands for the command line, Python and `compare`: a command, a config, a folder.
+"""Runs a command with a config in a folder, for the command line, the Python API and `compare`.
 
 TensorFlow is imported last, after all cheap checks.
 """
@@ -149,7 +149,8 @@ def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Ru
     """Exports a finished run again, with the section `export` of a config, and returns the run.
 
     Raises:
-      ValueError: the run has no exports or no model, or a format needs packages that are missing.
+      ValueError: the run's command makes no exported files, the run's `model.keras` is missing, or
+        a format needs packages that are missing.
     """
     _check_exportable(run)
     check_extras(config)
@@ -162,7 +163,10 @@ def _check_exportable(run: Run) -> None:
     """Raises ValueError if a finished run cannot be exported again."""
     marks.check(run.workdir, "run", "--workdir", may_be_new=False)
     if run.result.export is None:
-        raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
+        raise ValueError(
+            f"--workdir: the command {run.pipeline!r} makes no exported files; expected a run of a "
+            "command that does, such as 'finetune'"
+        )
     if not (run.workdir / "model.keras").is_file():
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} has no model.keras, from which exported files are "

@@ -1,4 +1,4 @@
-"""`Maybe`: the type of a value or None that type checkers accept without a check for None."""
+"""`Maybe`: the type of a value that may be None. Type checkers demand no check for None."""
 
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 

@@ -82,7 +82,7 @@ def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:
     if "near_duplicates" not in findings:
         return f"  near-duplicates were not searched for: too many {nouns} for the memory"
     pairs = counted(len(findings["near_duplicates"]), "pair")
-    return f"  {pairs} of near-duplicates across splits or labels"
+    return f"  {pairs} of near-duplicates in two splits or with two labels"
 
 
 def _suspects(findings: dict[str, Any]) -> str:
@@ -145,8 +145,8 @@ def _of_a_model(run: Run) -> list[str]:
             )
             if views := measured.views:
                 lines.append(
-                    f"{'':13} {views[main]:.3f} with predictions averaged over {views.count} views "
-                    "of each example"
+                    f"{'':13} {views[main]:.3f} with predictions averaged over {views.count} "
+                    "versions (original and augmented) of each example"
                 )
     if warning := fold_strengths.far_apart(result.folds or [], result.chosen):
         lines.append(f"{'warning':13} {warning}")
@@ -195,10 +195,11 @@ def _exports(run: Run, result: Result) -> list[str]:
 
 
 def _abstaining(result: Result, main: str) -> list[str]:
-    """Returns a line on abstaining: the share of examples decided on, and the score on these.
+    """Returns a line with the share of examples on which a model decides, and its score on these.
 
-    The line is about the shipped file on test, or else about the folds' models on the examples that
-    the folds held out. Returns no line without abstaining.
+    On the other examples the model abstains. The line is about the shipped file on the test split,
+    or, without a test split, about the folds' models on the examples that the folds held out.
+    Returns an empty list if abstaining was not measured.
     """
     shipped, summary = result.shipped, result.cross_validation
     entry = (result.export or {}).get(shipped.format) if shipped and shipped.format else None
@@ -224,5 +225,8 @@ def _shipped(shipped: Shipped | None, main: str) -> list[str]:
         return []
     device = shipped.device
     measured = device and device.get(main) is not None
-    score = f"; {device[main]:.3f} if encoded files are decoded as on a device" if measured else ""
+    score = ""
+    if measured:
+        name = main.replace("_", " ")
+        score = f"; test {name} {device[main]:.3f} if files are decoded as on a device"
     return [f"{'to ship':13} {shipped.path}, the {shipped.format} file{score}"]

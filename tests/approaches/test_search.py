@@ -326,7 +326,7 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
 
 def test_impossible_limit_names_the_nearest_value(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
-    with pytest.raises(ValueError, match=r"none of 1 trials is within .*the nearest is .*quick"):
+    with pytest.raises(ValueError, match=r"none of 1 trials is within .*the nearest to .*quick"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 

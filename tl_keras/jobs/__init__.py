@@ -1,1 +1,1 @@
-"""Prepares and runs jobs. A job is a config and a folder, run in this process or in its own."""
+"""Prepares and runs jobs. A job is a config and a folder. It runs in this process or another."""

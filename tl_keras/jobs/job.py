@@ -72,9 +72,10 @@ def do(job: Run, work: Callable[[Run], Any]) -> Result:
 
 
 def account(run: Run, result: Result) -> None:
-    """Adds to the record of a run what a job did that later jobs reuse, and the seconds of it.
+    """Adds to a run's record the activations that a job stored, and the seconds of some phases.
 
-    A job stores activations and fits a head. The time of both counts for the whole run.
+    In these phases, the job computed activations and fitted a head. Later jobs of the run reuse
+    both, so their seconds count for the whole run.
     """
     before = run.record.get("seconds", {})
     spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}

@@ -63,7 +63,7 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         if state.oracle:
             tuner.restore(oracle, state.oracle)
         for earlier in state.records:  # After a resume.
-            _note_skipped_tuning(session, earlier)
+            _remember_skipped_tuning(session, earlier)
         table.show_all(config, session, state)
         while state.spent != budget and has_budget(config.search, state.records, elapsed()):
             proposal = tuner.propose(oracle)
@@ -83,7 +83,7 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(session, len(state.records), values, state.records)
-                _note_skipped_tuning(session, record)
+                _remember_skipped_tuning(session, record)
                 # Computed again, because the trial may have shown that its architecture exceeds a
                 # limit or that its head is not fine-tuned.
                 now = {"essence": sessions.essence(session, values), "elapsed": elapsed()}
@@ -103,10 +103,12 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         save()
 
 
-def _note_skipped_tuning(session: Session, record: TrialRecord) -> None:
-    """Adds a trial that left out fine-tuning to `session.learnt.head_only`, with a warning.
+def _remember_skipped_tuning(session: Session, record: TrialRecord) -> None:
+    """If a trial left out fine-tuning, adds its key to `session.learnt.head_only`, and warns.
 
-    Trials that differ only in depth or learning rate would leave it out too, so they are not run.
+    A trial leaves out fine-tuning if no fine-tuned model could be shown to be better than the
+    head-only model. Trials that differ from this trial only in freeze depth or learning rate would
+    leave it out, too, so they are not run.
     """
     if not record.left_out:
         return
@@ -114,8 +116,9 @@ def _note_skipped_tuning(session: Session, record: TrialRecord) -> None:
     if key not in session.learnt.head_only:
         logging.warning(
             "search: %s: on the %d validation examples, not even a model without mistakes could be "
-            "shown to be better than the head-only model, so no other depths and learning rates "
-            "are tried. With more validation examples (data.val) they might be",
+            "shown to be better than the head-only model. So fine-tuning is left out, and no other "
+            "depths and learning rates are tried. With more validation examples (data.val), a "
+            "fine-tuned model may be shown to be better",
             *(record.label, record.n),
         )
     session.learnt.head_only.add(key)
@@ -128,16 +131,16 @@ def _check_hyperband(config: RunConfig, epochs: int, session: Session, folder: s
     needed = tuner.trials_until_whole(separate_oracle, epochs)
     if needed is None:
         raise ValueError(
-            "search.space: hyperband's first round needs more combinations of values than the "
-            "space has; expected more values, ranges instead of lists, or search.tuner bayesian or "
-            "random"
+            "search.space: hyperband's first round needs more combinations of values than "
+            "search.space has; expected more values, ranges instead of lists, or "
+            "search.tuner=bayesian or search.tuner=random"
         )
     if 0 < config.search.trials < needed:
         logging.warning(
-            "search.trials: hyperband begins with short trainings, and the first one with all %d "
-            "epochs is that of trial %d; expected at least so many trials, or search.tuner "
-            "bayesian; received %d",
-            *(epochs, needed, config.search.trials),
+            "search.trials: hyperband begins with short trainings. The first trial with all %d "
+            "epochs is number %d. Expected at least %d trials, or search.tuner=bayesian; received "
+            "%d trials",
+            *(epochs, needed, needed, config.search.trials),
         )
 
 

@@ -66,9 +66,9 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
     figures = ", ".join(f"{name} {value:,.4g}" for name, value in measured[near].items())
     return (
         f"search.objective: none of {len(state.records)} trials is within the limits of "
-        f"{config.search.objective!r}; the nearest is {near} with {figures}: expected a "
-        "smaller backbone, alpha or image size in search.space, or a higher limit, in another "
-        "--workdir"
+        f"{config.search.objective!r}; the nearest to the limits is {near} with {figures}. Add a "
+        "smaller backbone, alpha or image size to search.space, or raise the limit, and search "
+        "again in another --workdir"
     )
 
 

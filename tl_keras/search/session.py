@@ -1,4 +1,4 @@
-"""The state that all trials of a search share, and the keys that tell equivalent trials."""
+"""The state that all trials of a search share, and keys that are equal for equivalent trials."""
 
 import itertools
 import json
@@ -45,14 +45,14 @@ OF_THE_HEAD = ("data.balance",)  # fields other than the architecture that affec
 class Memory:
     """A cache that a search keeps in memory between trials.
 
-    Without the cache, a trial gives the same result, only more slowly.
+    Without the cache, a trial gives the same result, only more slowly. The keys of `spare`, `open`
+    and `counts` name an architecture; the function `key_of` makes them.
 
     Attributes:
-      spare: pretrained backbones that are loaded, but not used by an architecture yet, by `key_of`.
-      open: architectures in memory, by `key_of`.
-      counts: for each architecture, by `key_of`, the size and time of its stored activations; see
-        `Shared.counts`.
-      labels: models in words (backbone, weights and head), by the config's `model` as JSON.
+      spare: pretrained backbones that are loaded, but not used by an architecture yet.
+      open: architectures in memory.
+      counts: the size and time of an architecture's stored activations; see `Shared.counts`.
+      labels: models in words (backbone, weights and head); the key is the config's `model` as JSON.
     """
 
     spare: dict[str, keras.Model] = field(default_factory=dict)
@@ -66,9 +66,9 @@ class Learnt:
     """Results of trials that later trials reuse.
 
     Attributes:
-      figures: size and latency of the exported file, by architecture (`key_of`).
-      head_only: results of `head_key` for which only the head is trained, because no fine-tuned
-        model could be shown to be better.
+      figures: size and latency of an architecture's exported file; the key is that of `key_of`.
+      head_only: keys that `head_key` makes of trials. Trials with these keys train only the head,
+        because no fine-tuned model could be shown to be better.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Session:
 
     @property
     def has_several(self) -> bool:
-        """Returns whether the space has several architectures."""
+        """Returns whether `search.space` has several architectures."""
         return len(space.architectures(self.run.config)) > 1
 
     def label_of(self, config: RunConfig) -> str:
@@ -134,10 +134,14 @@ def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) ->
 
 
 def replace_by_config(session: Session, proposal: Any, values: dict[str, Any]) -> None:
-    """Replaces a proposal's values by those of the config, or by the nearest ones in the space.
+    """Replaces the proposed values by those of the config, or by the nearest in `search.space`.
 
     `auto` becomes the value that suits the size of the data set. The config makes a better first
-    trial than random values. `proposal` and `values` are changed alike.
+    trial than random values.
+
+    Args:
+      proposal: the trial that the tuner proposes; its values are replaced.
+      values: `{field: value}` of `proposal`, replaced by the same values.
     """
     config = session.run.config
     plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
@@ -158,7 +162,7 @@ def replace_by_config(session: Session, proposal: Any, values: dict[str, Any]) -
 def _nearest(choices: tuple, value: Any) -> int | None:
     """Returns the position of `value` in `choices`, or else of the number nearest to it.
 
-    Returns None if `value` is not in `choices` and either is not a number.
+    Returns None if `value` is not in `choices`, and `value` or one of the choices is not a number.
     """
     if value in choices:
         return choices.index(value)
@@ -257,8 +261,8 @@ def augmenting_fields(config: RunConfig) -> tuple[str, ...]:
 def _with_most_views(config: RunConfig, session: Session) -> RunConfig:
     """Returns the config of the trial that needs the most augmented views of each example.
 
-    It is chosen among all trials with the architecture of `config`. By it, the decision whether to
-    store activations is made once for all of these trials.
+    The trial is chosen among all trials with the architecture of `config`. For all of these trials,
+    its config decides whether activations are stored.
     """
     base, dataset = session.run.config, session.data.dataset
     of_views = (*augmenting_fields(config), "fit.epochs", "fit.views")
@@ -333,7 +337,7 @@ def is_over(figures: Mapping[str, float], goal: Goal) -> bool:
     """Returns True if the size or latency of an exported file exceeds a limit of the search.
 
     Args:
-      figures: the measured ones of `bytes` and `latency_ms`; others exceed no limit.
+      figures: `bytes` and `latency_ms` of the file; if one was not measured, it exceeds no limit.
     """
     return any(figures.get(name, 0.0) > limit for name, limit in goal.limits.items())
 

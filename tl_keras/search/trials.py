@@ -87,7 +87,7 @@ InMemory = tuple[Architecture | None, Data]
 def _prepare(
     session: Session, trial: Run, values: Mapping[str, Any], records: list[TrialRecord]
 ) -> InMemory:
-    """Writes all inputs of a trial into its folder; returns the inputs that are in memory."""
+    """Writes all inputs of a trial into its folder; returns its architecture and data."""
     started, passed = time.monotonic(), _seconds_of_passes(session.run)
     config, base = trial.config, session.run.config.search
     decided: dict[str, Any] = {}
@@ -109,8 +109,8 @@ def _prepare(
         **{"cuts": cuts, "label": label, "architecture": session.label_of(config)},
         **{"values": dict(values), "objective": base.objective, "figures": figures},
         **{"part": session.part, "fingerprint": data.dataset.fingerprint},
-        bar=_rank_to_beat(records, base.keep),
-        began=_began(session, config),
+        bar=_key_to_beat(records, base.keep),
+        began=_digests_at_start(session, config),
         seconds=time.monotonic() - started,
         passes=_seconds_of_passes(session.run) - passed,
     )
@@ -140,7 +140,7 @@ def _needs_figures(session: Session) -> bool:
     return bool(session.run.config.search.goal.limits) or session.has_several
 
 
-def _began(session: Session, config: RunConfig) -> dict[str, str]:
+def _digests_at_start(session: Session, config: RunConfig) -> dict[str, str]:
     """Returns the digests that identify the backbone with which the search began."""
     record = session.run.record
     if session.has_several:
@@ -148,17 +148,18 @@ def _began(session: Session, config: RunConfig) -> dict[str, str]:
     return digests_of(record.get("model", {})) or job.needs(session.run).get("began", {})
 
 
-def _rank_to_beat(records: list[TrialRecord], keep: int) -> list[float] | None:
-    """Returns the `_rank` that the next trial must exceed to be among the `keep` best trials.
+def _key_to_beat(records: list[TrialRecord], keep: int) -> list[float] | None:
+    """Returns the `_sort_key` of the trial that is number `keep` in the order from best to worst.
 
-    Only the models of these are kept. Returns None if there are fewer than `keep` trials so far.
+    The model of the next trial is kept only if its key is higher. Returns None if fewer than `keep`
+    trials have succeeded so far; the model of the next trial is then kept in any case.
     """
     best = ranked(records)
-    return list(_rank(best[keep - 1])) if len(best) >= keep else None
+    return list(_sort_key(best[keep - 1])) if len(best) >= keep else None
 
 
-def _rank(record: TrialRecord) -> tuple[float, float]:
-    """Returns a pair by which trials are compared, higher is better: score, share of frozen blocks.
+def _sort_key(record: TrialRecord) -> tuple[float, float]:
+    """Returns a pair: the score of a trial and its share of frozen blocks. Higher pairs are better.
 
     The share, 0..1, decides only between equal scores.
     """
@@ -182,7 +183,7 @@ def run_job(trial: Run, in_memory: InMemory | None = None) -> None:
         **outcome.record,
     )
     bar = needs["bar"]
-    if outcome.model is not None and (bar is None or _rank(record) > tuple(bar)):
+    if outcome.model is not None and (bar is None or _sort_key(record) > tuple(bar)):
         with replacing(trial.workdir / "model.keras") as temporary:
             outcome.model.save(temporary)
     seconds = {"total": record.seconds, **trial.record.get("seconds", {})}
@@ -319,4 +320,4 @@ def _seconds_saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
 def ranked(records: list[TrialRecord]) -> list[TrialRecord]:
     """Returns the successful trials, best first; a tie goes to the one with more frozen blocks."""
     done = [record for record in records if record.status == DONE]
-    return sorted(done, key=lambda r: (*(-value for value in _rank(r)), r.trial))
+    return sorted(done, key=lambda r: (*(-value for value in _sort_key(r)), r.trial))
