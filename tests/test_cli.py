@@ -155,7 +155,7 @@ WRONG = [
     ("predict photos --workdir=begun", "--workdir: '{folder}/begun' is not finished; "),
     (
         "export --workdir=done --set=fit.epochs=3",
-        "--set: the command export cannot change 'fit.epochs=3'; expected a field of the sections ",
+        "--set: the command 'export' cannot change 'fit.epochs=3'; expected a field of the section",
     ),
     ("export --workdir=done --set=export.formats=[int9]", "export.formats.0: expected 'saved_mod"),
     ("export --workdir=pretrained", "--workdir: the command 'pretrain' makes no exported files; "),

@@ -152,7 +152,7 @@ def _parallel(values: Flags, _: list[str]) -> int:
     return DONE
 
 
-def _plainly(command: str, values: Flags, _: list[str]) -> int:
+def _train_from_flags(command: str, values: Flags, _: list[str]) -> int:
     return _train(command, _config(values), _workdir(values, values.config or values.data))
 
 
@@ -168,11 +168,11 @@ def _search(values: Flags, _: list[str]) -> int:
 
 def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
-    strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
-    if strange:
+    refused = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
+    if refused:
         raise ValueError(
-            f"--set: the command export cannot change {strange[0]!r}; expected a field of the "
-            "sections export or cache"
+            f"--set: the command 'export' cannot change {refused[0]!r}; expected a field of the "
+            "section 'export' or 'cache'"
         )
     config = configs.load(run.workdir / "config.yaml", values.set)
     run = launch.export(run, config, _started)
@@ -185,10 +185,11 @@ def _export(values: Flags, _: list[str]) -> int:
 def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     path = output.checked(values.output)
-    strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
-    if strange:
+    refused = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
+    if refused:
         raise ValueError(
-            f"--set: the command evaluate cannot change {strange[0]!r}; expected evaluate.classes"
+            f"--set: the command 'evaluate' cannot change {refused[0]!r}; expected the field "
+            "evaluate.classes"
         )
     if values.set and not values.data:
         raise ValueError(
@@ -298,10 +299,10 @@ ACTIONS: dict[str, Callable[[Flags, list[str]], int]] = {
     "audit": _audit,
     "finetune": _finetune,
     "search": _search,
-    "cross_validate": functools.partial(_plainly, "cross_validate"),
+    "cross_validate": functools.partial(_train_from_flags, "cross_validate"),
     "parallel": _parallel,
-    "compare": functools.partial(_plainly, "compare"),
-    "pretrain": functools.partial(_plainly, "pretrain"),
+    "compare": functools.partial(_train_from_flags, "compare"),
+    "pretrain": functools.partial(_train_from_flags, "pretrain"),
     "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,

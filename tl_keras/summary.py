@@ -72,7 +72,7 @@ def lines_of_audit(run: Run) -> list[str]:
 
 
 def _next(run: Run) -> list[str]:
-    """Returns lines with the command to run after an audit; none if training refuses the data."""
+    """Returns lines with the command to run after an audit; empty if training refuses the data."""
     last = on_data.what_to_do(read(run.workdir))[-1]
     do = last.do.removeprefix("Then ").lower()
     return [f"next: {do} {last.why}", f"  {last.command}"] if last.command else []

@@ -83,8 +83,8 @@ def _check_sizes(data: Data, count: int) -> None:
         if sizes[label] < count:
             raise ValueError(
                 f"cross_validate.folds: {noun} {name!r} has {sizes[label]} independent "
-                f"{data.dataset.nouns[1]} in train and val (copies and groups count as one); "
-                f"expected at least one for each fold; received {count} folds"
+                f"{data.dataset.nouns[1]} in train and val (equal files, near-duplicates and the "
+                f"files of a group count as one); expected at least one for each of {count} folds"
             )
 
 
@@ -190,7 +190,7 @@ def log(fold: Fold, number: int, count: int) -> None:
     names = tasks.of(fold.run.config.task, "names")
     main, objective = names.MAIN, names.OBJECTIVE
     logging.info(
-        "%s, %d of %d: %s %.3f on %d held-out examples, %s %.3f, candidate kept: %s",
+        "%s, %d of %d: %s %.3f on %d held-out examples, %s %.3f, chosen candidate model: %s",
         *(fold.run.workdir.name, number + 1, count, main.replace("_", " "), scores[main], scores.n),
         *(objective.replace("_", " "), scores[objective], model.kept),
     )

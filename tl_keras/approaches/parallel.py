@@ -178,8 +178,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def _teacher_run(run: Run, data: Data) -> Run:
     """Returns the run that trains the teacher of the first round.
 
-    It has at most as many folds as the smallest class has examples, but at least two. Copies of an
-    example count as one example here, and so do the examples of a group.
+    It has at most as many folds as the smallest class has examples, but at least two. Equal files,
+    near-duplicates and the files of a group count as one example here.
     """
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
@@ -209,7 +209,8 @@ def _labels(
         else:
             dataset = replace(data.dataset, splits={"train": list(examples)}, whole=True)
             data_to_label = prepared(dataset, run.config, ("train",))
-            # Without augmented views, on which the teacher is right more often than it is sure.
+            # Without augmented views: on these, the teacher is right more often than its
+            # probabilities say.
             probabilities = features.outputs(Inference(teacher), data_to_label.inputs["train"])
             prior = counts / counts.sum()
             labels, parameters = labelling.label(examples, probabilities, prior, run.config)

@@ -12,7 +12,7 @@ from absl import logging
 from tl_keras.jobs import child
 
 POLL = 0.2  # seconds
-MENDABLE = 2  # Exit status of tl-keras for an error that the user can correct.
+USER_ERROR = 2  # Exit status of tl-keras for an error that the user can correct.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
@@ -50,7 +50,7 @@ class Failure:
     @property
     def is_fault(self) -> bool:
         """Whether the child failed because of a bug, not of something that the user can correct."""
-        return self.status >= 0 and self.status != MENDABLE
+        return self.status >= 0 and self.status != USER_ERROR
 
 
 @dataclass

@@ -69,8 +69,8 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
                 logging.info(
-                    "search: the tuner %s proposes nothing new: all other values in search.space "
-                    "would repeat trials that were already run",
+                    "search: the tuner %s proposes nothing new: with all other values in "
+                    "search.space, a trial would be the same as an earlier one",
                     config.search.tuner,
                 )
                 break

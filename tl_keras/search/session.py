@@ -37,7 +37,7 @@ from tl_keras.training.network.freeze import Freeze
 
 MAX_ARCHITECTURES = 2  # largest number of architectures in memory
 # Assumed number of trials if only `search.minutes` limits them, and of values in a range.
-RECKONED = 20
+ASSUMED_NUMBER = 20
 OF_THE_HEAD = ("data.balance",)  # fields other than the architecture that affect a head-only model
 
 
@@ -290,11 +290,11 @@ def _num_readers(session: Session, num_depths: int) -> float:
 
     Assumes that the trials are spread evenly over the values of `search.space`.
     """
-    count: float = session.run.config.search.trials or RECKONED
+    count: float = session.run.config.search.trials or ASSUMED_NUMBER
     for name, entry in session.entries.items():
         of_data = name.startswith(("data.", f"{session.run.config.modality}."))
         if of_data or space.of_architecture(name):
-            count /= RECKONED if isinstance(entry, Range) else len(entry)
+            count /= ASSUMED_NUMBER if isinstance(entry, Range) else len(entry)
     return max(1.0, count / num_depths)
 
 

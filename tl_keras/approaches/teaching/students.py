@@ -106,7 +106,8 @@ def _log_score(task: str, student: Child) -> None:
     main = tasks.of(task, "names").MAIN
     result = read_result(student.folder, task)
     logging.info(
-        "%s: validation %s %.3f on %d examples with human labels, candidate kept: %s, %.0f s",
+        "%s: validation %s %.3f on %d examples with human labels, chosen candidate model: %s, "
+        "%.0f s",
         *(student.name, main, result.labelled[main], result.labelled.n),
         *(result.model.kept, result.seconds["total"]),
     )
