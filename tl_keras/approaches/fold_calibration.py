@@ -16,9 +16,9 @@ from tl_keras.run.result.exports import Abstaining
 
 
 def correction(data: Data, agreeing: Sequence[Fold]) -> float:
-    """Returns a factor for the folds' temperatures, which calibrates the held-out predictions.
+    """Returns the factor for the folds' temperatures that calibrates their held-out predictions.
 
-    The factor is fitted to the predictions that the folds' models make for their held-out examples.
+    The factor is fitted to the predictions of the folds' models for their held-out examples.
 
     Args:
       agreeing: the folds that keep the same candidate (head-only, fine-tuned, ...) as the final

@@ -128,7 +128,8 @@ def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None
     """Trains a prepared fold and writes `predictions.csv`, `result.json` and maybe `model.keras`.
 
     The model of the first fold is written, to measure how much quantising worsens scores. If the
-    final model combines the models of the folds, all of them are written. None is with a search.
+    final model combines the models of all folds, all of them are written. With a search, no fold
+    writes its model.
 
     Args:
       in_memory: the architecture and the fold's data, if this process has them; None to load both
