@@ -3,6 +3,7 @@
 import pytest
 from handmade import exported, rewrite, verdict
 
+from tl_keras.report.pages import card
 from tl_keras.report.read import read
 from tl_keras.report.sections.export_notes import notes
 from tl_keras.run.result.exports import (
@@ -75,13 +76,14 @@ def test_the_file_to_ship_is_measured_on_files_as_a_device_reads_them(notes_on):
     assert "is right on" not in notes_on(unmeasured, int8=entry())
 
 
-def test_abstaining_is_described_for_the_file_to_ship(notes_on):
+def test_abstaining_is_described_for_the_file_to_ship(notes_on, workdir):
     share = {"coverage": 0.95, "interval": [0.9, 0.98], "answered": 0.7, "accuracy": 0.98}
     abstain = Abstaining(**share, n=150)
     text = notes_on(SHIPPED, float32=entry(abstain=abstain), int8=entry(abstain=abstain))
     assert text.count("answers 70.0% of the images and is right on 98.0% of them") == 1
     assert "For 95.0% of the images (95% interval 90.0 to 98.0)" in text
     assert "float32 answers" not in text
+    assert "int8 answers 70.0% of the images and is right on" in card.render(read(workdir))
 
 
 def test_abstaining_of_folds_is_described_where_the_file_has_no_test(notes_on, workdir):

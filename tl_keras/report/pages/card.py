@@ -26,7 +26,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures, teachers, trials
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections import provenance, results, search
+from tl_keras.report.sections import export_notes, provenance, results, search
 from tl_keras.run import files
 
 FEW = 20  # examples of a class; with fewer, its recall means little
@@ -265,6 +265,7 @@ def _limits(run: RunFiles) -> str:
             f"{counted(scores.n, 'example')}: the mean distance between the model's confidence "
             "and the share of right answers."
         )
+    lines += export_notes.abstaining(run)
     if doubt := teachers.doubt(run):
         lines.append(doubt)
     one, many = run.plain_nouns

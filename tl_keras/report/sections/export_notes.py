@@ -39,16 +39,7 @@ def notes(run: RunFiles) -> Iterable[str]:
                 f"{name} still computes with floats in {kinds} operators, so it does not run on "
                 "devices without floating-point arithmetic."
             )
-    chosen = figures.to_ship(run)
-    summary = run.result.cross_validation
-    if chosen and chosen[1].abstain:
-        yield _abstaining(f"{chosen[0].format} answers", chosen[1].abstain, run)
-    elif chosen and summary and summary.abstain:
-        yield (
-            f"{_abstaining(OF_FOLDS, summary.abstain, run)} These shares come from held-out "
-            f"examples. {chosen[0].format} may abstain more or less often: the final model was "
-            "trained on these examples, so they cannot show how often it abstains on new ones."
-        )
+    yield from abstaining(run)
 
 
 def _repaired(name: str, export: Exported, task: str) -> str:
@@ -103,6 +94,19 @@ def _slower(measured: dict[str, Exported]) -> Iterable[str]:
         if median is not None and median > 1.05 * plain:
             slower = number(median / plain)
             yield f"{name} takes {slower} times as long as float32 on the machine of this run."
+
+
+def abstaining(run: RunFiles) -> Iterable[str]:
+    """Yields a sentence on how often the file to ship abstains; nothing if it always answers."""
+    chosen, summary = figures.to_ship(run), run.result.cross_validation
+    if chosen and chosen[1].abstain:
+        yield _abstaining(f"{chosen[0].format} answers", chosen[1].abstain, run)
+    elif chosen and summary and summary.abstain:
+        yield (
+            f"{_abstaining(OF_FOLDS, summary.abstain, run)} These shares come from held-out "
+            f"examples. {chosen[0].format} may abstain more or less often: the final model was "
+            "trained on these examples, so they cannot show how often it abstains on new ones."
+        )
 
 
 OF_FOLDS = "A model of a fold, calibrated like the final model, answers"
