@@ -101,7 +101,10 @@ def files(folder):
     ("file", "message"),
     [
         ("missing.keras", r"'.*missing\.keras' does not exist"),
-        ("folder", r"received the folder '.*'; for an earlier run, set model\.weights to its"),
+        (
+            "folder",
+            r"received the folder '.*'; to start from the weights of an earlier run, set ",
+        ),
         ("a.h5", r"a \.keras file; received '.*a\.h5'; .*load_model\(.*\)\.save\("),
         ("no.keras", r"is damaged or not a \.keras file of Keras 3: BadZipFile"),
         ("half.keras", r"is damaged or not a \.keras file of Keras 3: KeyError"),

@@ -102,7 +102,7 @@ def test_status_names_the_closest_file_if_no_file_keeps_both_limits():
     shipped = chosen(FILES, max_bytes=2.6e6, max_latency_ms=2.5)
     assert shipped.reason == (
         "no file is within both export.max_bytes 2,600,000 and export.max_latency_ms 2.5; the "
-        "closest is int8 with 2,700,000 bytes and 2 ms"
+        "closest file, int8, has 2,700,000 bytes and takes 2 ms"
     )
 
 

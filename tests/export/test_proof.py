@@ -112,7 +112,7 @@ def test_onnx_file_with_wrong_answers_is_rejected(easy, tmp_path, monkeypatch):
 def test_file_without_the_signatures_outputs_is_a_clear_fault(easy, tmp_path, monkeypatch):
     other = replace(proof.OTHERS["saved_model"], load=lambda _: lambda _: {"output_0": 0})
     monkeypatch.setitem(proof.OTHERS, "saved_model", other)
-    with pytest.raises(RuntimeError, match="outputs output_0; expected 'probabilities'"):
+    with pytest.raises(RuntimeError, match="outputs output_0; expected an output 'probabilities'"):
         exported(easy, tmp_path, formats=("saved_model",))
 
 
@@ -135,7 +135,7 @@ def test_file_with_flex_operators_is_written_but_not_proved(tmp_path):
     assert results["float32"]["operators"]["FlexAtan"] == 1
     assert results["float32"]["status"] == "not measured: the installed LiteRT cannot run FlexAtan"
     assert (tmp_path / "model_float32.rejected.tflite").exists()
-    with pytest.raises(ValueError, match=r"int8 cannot be made, .*its operators FlexAtan; exp"):
+    with pytest.raises(ValueError, match=r"int8 cannot be made: .*its operators FlexAtan; exp"):
         exported(subject, tmp_path, formats=("float32", "int8"), allow_flex=True)
 
 

@@ -64,9 +64,16 @@ def shown(full):
 PAGES = {
     "finetune": {
         "": ["94.1% of 153 test examples", "89.9 to 97.4", "file to ship: int8, 0.7 MB, 5.4 ms"],
-        "Good enough?": ["90 to 97 of 100", "right on 98 of 100", "0 of its 1 example recog"],
+        "Good enough?": ["90 to 97 of 100", "right 98 times in 100", "0 of its 1 example recog"],
         "What to do": ["fit.freeze=0.38", "37.7 points", "77 examples", "1 of 3 trials diverged"],
-        "Scores": ["n = 153", "91.3%", "90.5%", "0.218", "3.9%", "5 augmented views 96.1% 91.0"],
+        "Scores": [
+            "n = 153",
+            "91.3%",
+            "90.5%",
+            "0.218",
+            "3.9%",
+            "5 views (original and augmented) 96.1% 91.0",
+        ],
         "Folds": [
             *("88.7%", "1.2 points", "into folds 2 times", "then trained on all", "fold_0 204"),
             *("88.3% of 51", "0.321", "fine-tuned 0.0316 0.25 1 min 1 s", "its own search"),
@@ -140,7 +147,7 @@ PAGES = {
             *(
                 "this gives a better model",
                 "10.4 points on 77 validation examples (95% interval 2.0 to 18.0) and 10.4",
-                "in all 612",
+                "in total 612",
             ),
         ],
         "Approaches": [

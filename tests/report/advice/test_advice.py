@@ -371,8 +371,12 @@ def curve(*accuracies: float) -> list[Learning]:
             100,
             "Do not label more examples: they would hardly raise the accuracy.",
         ),
-        ((0.5, 0.6, 0.7, 0.8), 6, "Label more examples, until 160 are for training and more than"),
-        ((0.5, 0.6, 0.7, 0.8), 100, "Label more examples, until 160 are for training."),
+        (
+            (0.5, 0.6, 0.7, 0.8),
+            6,
+            "Label more examples: the training set should grow to 160, and the",
+        ),
+        ((0.5, 0.6, 0.7, 0.8), 100, "Label more examples, until the training set has 160."),
     ],
 )
 def test_few_validation_examples_do_not_say_that_labels_are_enough(good, accuracies, val, do):

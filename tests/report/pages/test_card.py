@@ -62,7 +62,7 @@ def test_figures_have_their_examples_and_intervals(workdir):
         in (text)
     )
     assert "| ok |\n\nLatency is the median time for one example on one thread" in text
-    assert "reproduce. export/model.tflite is the int8 file.\n\n## " in text
+    assert 'reproduce" names. export/model.tflite is the int8 file.\n\n## ' in text
     assert "Calibration error 3.9% on 153 examples" in text
     # The folder of the run: `config.yaml` lies beside the card.
     assert "    tl-keras finetune --config=config.yaml --workdir=../run_again\n" in text
@@ -87,7 +87,7 @@ def test_limits_are_computed(workdir):
 def test_a_card_of_cross_validation_counts_no_held_out_split(workdir):
     rewrite(workdir, test=None, pipeline="cross_validate", data=Counts(train=91, val=0, test=0))
     text = card.render(read(workdir))
-    assert "- 91 training images\n" in text and "0 held-out" not in text
+    assert "- 91 training images\n" in text and "- 0 held-out" not in text
     ((result,),) = [m["results"] for m in front_matter(text)["model-index"]]
     assert result["dataset"]["split"] == "held-out"
 

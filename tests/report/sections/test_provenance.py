@@ -76,7 +76,7 @@ def test_features_are_described(workdir):
 
 def test_time_by_phase_is_drawn_as_shares(workdir):
     text = provenance.time(read(workdir))
-    assert "5 min 12 s in all. If the run was stopped and resumed, this is the time of all" in text
+    assert "5 min 12 s in all. If the run was stopped and resumed, the times of all" in text
     assert '<span class="bar" style="--share:0.603">60.3%</span>' in text  # 188 of 312 s.
 
 

@@ -148,15 +148,15 @@ def _learning(run: RunFiles) -> list[Advice]:
         do = "Set more validation examples aside before you decide whether to label more."
         if gain >= WORTH:
             do = (
-                f"Label more examples, until {count(n)} are for training and more than now are for "
-                "validation."
+                f"Label more examples: the training set should grow to {count(n)}, and the "
+                "validation set should grow as well."
             )
         few = f"{counted(val, 'validation example')} {'is' if val == 1 else 'are'} too few"
         return [Advice(do, f"{forecast}, but {few} to rely on this forecast.")]
     if gain < WORTH:
         do = "Do not label more examples: they would hardly raise the accuracy."
         return [Advice(do, f"{forecast}.")]
-    return [Advice(f"Label more examples, until {count(n)} are for training.", f"{forecast}.")]
+    return [Advice(f"Label more examples, until the training set has {count(n)}.", f"{forecast}.")]
 
 
 def accuracies(run: RunFiles) -> list[tuple[int, float]]:
