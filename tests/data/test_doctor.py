@@ -149,8 +149,8 @@ def test_odd_sizes():
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
-        "9": "3.0 times as long as wide; the median is 1.3",
-        "10": "3.0 times as long as wide; the median is 1.3",
+        "9": "3.0 times as long as wide; the median of all images is 1.3",
+        "10": "3.0 times as long as wide; the median of all images is 1.3",
         "11": "the shorter side is below half of image.size, 160, so the image is enlarged more "
         "than twofold",
     }

@@ -33,11 +33,12 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
 
     Args:
       subject: the model to export.
-      judge: another model with the same layers. Needed if `subject` was trained on its validation
-        examples, because its answers to them are then too good. The judge was not trained on its
-        own validation examples. It is quantised in the same way as `subject`. Its quantised files,
-        compared with it on these examples, decide which operators stay float and whether a
-        quantised file of `subject` is accepted. None if the files of `subject` itself decide.
+      judge: another model with the same layers, which was not trained on the validation examples
+        in `judge.inputs`. It is quantised in the same way as `subject`, and its quantised files are
+        compared with it on these examples. This comparison decides which operators stay float and
+        whether a quantised file of `subject` is accepted. A judge is needed if `subject` was
+        trained on the validation examples in `subject.inputs`, because the answers of `subject` to
+        them are then too good. None if the files of `subject` itself decide.
 
     Returns:
       The field `export` of result.json: the measurements of each file, by format.

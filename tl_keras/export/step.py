@@ -43,8 +43,8 @@ def exported(
     """Exports the model of a new run: writes the files, and compares each with the model.
 
     Args:
-      data: the examples. How much worse a file is than the model on its split val decides whether
-        the file is accepted, unless `judge` decides.
+      data: the examples. Each file is compared with the model on the split val of these examples.
+        This comparison decides whether the file is accepted, unless `judge` decides.
       probabilities: the model's answers by split. If val or test is missing, its answers are
         computed.
       judge: another model with the same layers, and its own validation examples. It decides about

@@ -65,7 +65,7 @@ sources: examples that do not come from a user's files.
   SOURCES                       {source: function}; the function takes a config and returns the
                                 examples as a `drawn_source.Drawn`
   FEATURE                       name of the TensorFlow Datasets feature that holds an example; if
-                                None, the functions below are never called
+                                None, `is_feature`, `check_feature` and `suffix_of` are never called
   is_feature(feature) -> bool   whether a feature holds examples of this modality
   check_feature(feature, name)  raises ValueError if the feature has an unsupported type
   suffix_of(content) -> str     file suffix for an encoded example

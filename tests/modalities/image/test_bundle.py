@@ -192,8 +192,8 @@ def test_golden_images_have_answers_and_files(device):
         (lambda right: {**right, "1.png": [float("nan")] * 3}, 1, "1.png        DIFFERS"),
         (lambda right: {"0.jpg": right["0.png"]}, 2, "unknown image '0.jpg'; golden/ has 0.png"),
         (lambda right: {"0.png": [0.5, 0.5]}, 2, "0.png: expected a list of 3 probabilities"),
-        (lambda right: {"0.png": {"a": 1}}, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
-        (lambda right: 3, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
+        (lambda right: {"0.png": {"a": 1}}, 2, 'expected JSON as in {"0.png": [0.9, 0.1]}'),
+        (lambda right: 3, 2, 'expected JSON as in {"0.png": [0.9, 0.1]}'),
         (lambda right: {}, 2, "0 of {all} answers checked"),
     ],
 )

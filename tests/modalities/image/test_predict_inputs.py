@@ -114,7 +114,9 @@ def test_other_inputs_are_a_type_error(wrong, received):
 def test_an_unreadable_pil_image_is_named(file):
     image = Image.open(file)
     image.close()
-    with pytest.raises(ValueError, match="the PIL image at #1 cannot be read: Operation on closed"):
+    with pytest.raises(
+        ValueError, match="value #1, a PIL image, cannot be read: Operation on closed"
+    ):
         as_given([PIXELS, image])
 
 

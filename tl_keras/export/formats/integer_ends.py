@@ -81,7 +81,7 @@ def front_of(model: schema.ModelT) -> Maybe[Front]:
 
 
 def normalised_inputs(model: schema.ModelT, front: Front | None) -> set[str]:
-    """Returns the names of the tensors that hold the normalised input, with or without padding."""
+    """Returns the names of the tensors that hold the normalised input, before and after padding."""
     names = {front.tensor} if front else set()
     for operator in model.subgraphs[0].operators:
         padded = flatbuffer.kind(model, operator) in ("PAD", "PADV2")

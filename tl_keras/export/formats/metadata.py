@@ -26,8 +26,8 @@ TENSOR_AXIS_LABELS = 2
 def add(content: bytes, described: Description) -> bytes:
     """Returns the LiteRT file with metadata inside it and a ZIP archive of the label file appended.
 
-    The input and output tensors get their names in the signature `serve`, in place of the
-    converter's names.
+    The input and output tensors, which the converter named, are renamed to their names in the
+    signature `serve`.
     """
     model = flatbuffer.read(content)
     flatbuffer.name_ends(model)
@@ -85,7 +85,7 @@ def table(
     """Writes a FlatBuffers table of `count` fields and returns its offset in the builder.
 
     Args:
-      int8, uint32, offset: the values of the fields of this type, by field number.
+      int8, uint32, offset: the fields of each of these three types, `{field number: value}`.
     """
     builder.StartObject(count)
     for i, value in (offset or {}).items():

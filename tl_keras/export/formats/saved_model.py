@@ -53,9 +53,9 @@ def serving(
 ) -> tf.types.experimental.GenericFunction:
     """Returns the model as a TensorFlow function whose weights are constants.
 
-    Its input and its answer have their names in the Keras model. Weights as variables would triple
-    the time of each load, and a converter loads a model three times per file. Variables would also
-    keep TensorFlow from folding batch norm into the weights.
+    The function's input and answer have the same names as in the Keras model. Weights as variables
+    would triple the time of each load, and a converter loads a model three times per file.
+    Variables would also keep TensorFlow from folding batch norm into the weights.
 
     Args:
       batch_size: fixed size of a batch; None for any size.

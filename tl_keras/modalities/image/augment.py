@@ -121,14 +121,16 @@ def _mix_one(
 
 
 def _beta(alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """Returns a sample of Beta(alpha, alpha): a / (a + b) of two samples of Gamma(alpha).
+    """Returns a sample of Beta(alpha, alpha): a / (a + b), for two samples a and b of Gamma(alpha).
 
-    For a small alpha, both samples of Gamma(alpha) may underflow to 0, which gives 0 / 0. Hence the
-    computation is in logarithms, with samples of Gamma(alpha + 1).
+    For a small alpha, a and b may both underflow to 0, which gives 0 / 0. Hence the function
+    computes log a and log b instead, each from a sample of Gamma(alpha + 1) and a uniform number.
     """
     larger = tf.math.log(tf.random.stateless_gamma((2,), seed, alpha + 1))
-    a, b = tf.unstack(larger + tf.math.log(1 - tf.random.stateless_uniform((2,), seed + 1)) / alpha)
-    return tf.sigmoid(a - b)
+    log_a, log_b = tf.unstack(
+        larger + tf.math.log(1 - tf.random.stateless_uniform((2,), seed + 1)) / alpha
+    )
+    return tf.sigmoid(log_a - log_b)
 
 
 def _mixup(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -37,8 +37,9 @@ def measured_sentence(device: OnFiles) -> str:
     """
     accuracy = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
     return (
-        f"If `predict.py` decodes and resizes the original files: {accuracy}{device.identical:.0%} "
-        "of the images get exactly the same pixels as in training."
+        f"On the original files, decoded and resized by `predict.py`: {accuracy}"
+        f"{device.identical:.0%} of the images have exactly the same pixels as after preparation "
+        "by the training code."
     )
 
 
@@ -156,8 +157,8 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
             "pad": f"Keep the whole picture: step 3 resizes it until its longer side is {size} px. "
             "Then add black equally on both sides to make it square.",
         }[fit],
-        "antialias_words": "with antialiasing (a triangle filter that reaches `before / after` "
-        "pixels of the picture to each side, but at least 1 pixel)"
+        "antialias_words": "with antialiasing (a triangle filter; to each side it reaches "
+        "`before / after`, see below, but at least 1, in pixels before resizing)"
         if antialias
         else "without antialiasing",
         "tf_words": " with `antialias=True`" if antialias else "",

@@ -81,7 +81,9 @@ class Augmentation(Section):
         "shifts the hue by up to a tenth of a turn times the value.",
     )
     rand_augment: RandAugment | None = Field(
-        None, description="RandAugment: random operations with their own fields, as in {layers: 2}."
+        None,
+        description="RandAugment: applies randomly chosen operations. Its value has two fields, as "
+        "in {layers: 2, magnitude: 0.3}.",
     )
     erasing: Share | None = Field(
         None,
@@ -181,8 +183,8 @@ class ImageConfig(Section):
     )
     augment_strength: Annotated[float, Field(ge=0, le=2)] = Field(
         1.0,
-        description="Factor by which the strength of every operation in augment is multiplied. 0: "
-        "no augmentation.",
+        description="Factor by which the strength of every operation in image.augment is "
+        "multiplied. 0: no augmentation.",
     )
 
     @property

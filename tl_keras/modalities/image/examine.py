@@ -86,7 +86,7 @@ def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
     odd = []
     for example, ratio in zip(examples, elongation, strict=True):
         if ratio > ODD_ELONGATION * median:
-            why = f"{ratio:.1f} times as long as wide; the median is {median:.1f}"
+            why = f"{ratio:.1f} times as long as wide; the median of all images is {median:.1f}"
         elif example.checked.short < settings.size / 2:
             why = (
                 f"the shorter side is below half of image.size, {settings.size}, so the image is "
@@ -155,7 +155,7 @@ def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) 
 
 
 def lines(findings: Mapping[str, Any]) -> list[str]:
-    """Returns a log line that counts the images of unusual size, brightness or colour.
+    """Returns a list with one log line: how many images have an unusual size, brightness or colour.
 
     Args:
       findings: the result of `examine`.

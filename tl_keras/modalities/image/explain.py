@@ -176,7 +176,7 @@ def _augmented(
 def _spread(labels: np.ndarray) -> list[int]:
     """Returns the indices of up to `SAMPLES` examples, from as many classes as possible.
 
-    They are evenly spaced in the order of the labels.
+    The examples are sorted by label, and evenly spaced ones are taken.
     """
     order = np.argsort(labels, kind="stable")
     steps = np.linspace(0, len(order) - 1, min(SAMPLES, len(order)))

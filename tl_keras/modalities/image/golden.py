@@ -162,9 +162,12 @@ def _tolerances(
 
 
 def _at_least_typical(differences: Sequence[float]) -> np.ndarray:
-    """Returns the differences, with small ones raised to the root mean square of all differences.
+    """Returns `differences`, each raised to their root mean square if it is smaller.
 
-    They are raised because the difference of one image can be 0 by chance.
+    The difference measured on one image is not enough, because it can be 0 by chance.
+
+    Args:
+      differences: for each image, how much its answer differs by rounding or by decoding.
     """
     values = np.asarray(differences)
     return np.maximum(values, np.sqrt(np.mean(values**2)))
@@ -213,10 +216,10 @@ def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]
 
 
 def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> list[Candidate]:
-    """Returns images to choose from: the model is least sure of them. Some are enlarged copies.
+    """Returns candidates for golden images, preferably images for which the model is unsure.
 
-    At most `CANDIDATES` images are taken in this order, which puts the least sure first within each
-    group, and then a few enlarged copies are added:
+    At most `CANDIDATES` images are taken, and a few enlarged copies are added at the end. The
+    images are taken from these groups in this order, the least sure of each group first:
 
     1. the least sure examples, as many as `LEAST`;
     2. other examples for which the model is unsure;
@@ -247,7 +250,7 @@ def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> lis
 
 
 def pool(labels: np.ndarray) -> np.ndarray:
-    """Returns indices of up to `POOL` examples to start from: one of each class, then others.
+    """Returns indices of up to `POOL` examples to make candidates of: one per class, then others.
 
     The others are evenly spaced over the data set.
     """

@@ -69,7 +69,9 @@ def _one(picture: Any, place: int) -> Path | Given:
             with quiet_pillow():
                 picture = upright_rgb(picture)
         except (ValueError, OSError) as error:  # The image is closed, or its file is damaged.
-            raise ValueError(f"predict: the PIL image at {name} cannot be read: {error}") from None
+            raise ValueError(
+                f"predict: value {name}, a PIL image, cannot be read: {error}"
+            ) from None
         name = filename
     if not isinstance(picture, np.ndarray):
         raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} as value {name}")

@@ -183,14 +183,14 @@ def on_device(device: OnFiles, right: str) -> str:
 
     Args:
       device: the field `shipped.device` of result.json.
-      right: the accuracy as the beginning of the predicate, as in "is right on 90%, and "; "" if
-        the accuracy was not measured.
+      right: the words about the accuracy that follow "the shipped file" in the first sentence, as
+        in "is right on 90%, and "; "" if the accuracy was not measured.
     """
     return (
         "If export/device/predict.py decodes and resizes the original image files, the shipped "
-        f"file {right}gives the same answer as for images prepared by the training code on "
-        f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
-        "the images have exactly the same pixels after both preparations."
+        f"file {right}gives, for {percent(device.agreement)} of {count(device.n)} images, the same "
+        f"answer as after preparation by the training code. {percent(device.identical)} of the "
+        "images have exactly the same pixels after both preparations."
     )
 
 

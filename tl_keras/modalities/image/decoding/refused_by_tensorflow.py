@@ -76,7 +76,7 @@ def check_png(content: bytes) -> None:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yields (kind, body) of each chunk of a PNG, up to the end chunk."""
+    """Yields (kind, body) of each chunk of a PNG, up to and including the end chunk."""
     view, at, before, seen = memoryview(content), 8, b"", set()
     while before != b"IEND":
         length, kind = int.from_bytes(view[at : at + 4], "big"), content[at + 4 : at + 8]

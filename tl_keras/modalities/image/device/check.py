@@ -101,7 +101,7 @@ def read_answers(path, names, count):
             answers = json.load(file)
         answers = {name: np.asarray(values, dtype=float) for name, values in answers.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        fail(f"{path}: expected JSON as in {{'0.png': [0.9, 0.1]}}: {error}")
+        fail(f'{path}: expected JSON as in {{"0.png": [0.9, 0.1]}}: {error}')
     for name, values in answers.items():
         if name not in names:
             fail(f"{path}: unknown image {name!r}; golden/ has {', '.join(names)}")

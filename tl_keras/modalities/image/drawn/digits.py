@@ -27,7 +27,8 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 def render(seed: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """Returns images `(1797, size, size, 3) uint8` RGB and labels `(1797,) int64` in 0..9.
 
-    Image i shows digit i of `sklearn.datasets.load_digits`. All lengths scale with `size` (px).
+    Image i shows digit i of `sklearn.datasets.load_digits`. The places and sizes of the digit and
+    of the shapes behind it are proportional to `size` (px).
     """
     bitmaps, labels = load_digits(return_X_y=True)
     sheets = _enlarge(bitmaps.reshape(-1, 8, 8))
