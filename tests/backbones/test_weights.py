@@ -124,7 +124,7 @@ def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path
     before = digest(model)
     message = (
         r"model\.weights: '.*' does not fit MobileNet: layer 1, 'conv1', expects shapes "
-        r"\[\(3, 3, 3, 8\)\], received \[\(3, 3, 3, 16\)\] from 'conv.*' "
+        r"\[\(3, 3, 3, 8\)\], received \[\(3, 3, 3, 16\)\] from the file's layer 'conv.*' "
         r"\(the backbone has 54 layers with weights, the file 54\)"
     )
     with pytest.raises(ValueError, match=message):

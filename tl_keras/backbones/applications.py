@@ -45,8 +45,8 @@ class Backbone:
         the name of the block.
       min_size: smallest image size, px.
       options: by name, the type and range of each constructor argument that a config can set.
-      trained_sizes: image sizes (px) that have their own ImageNet weights; the last is the default.
-        Empty if the same weights serve all sizes.
+      trained_sizes: image sizes (px) that have their own ImageNet weights; the weights of the last
+        are used for all sizes that are not listed. Empty if the same weights serve all sizes.
     """
 
     preprocessing: Preprocessing
@@ -193,7 +193,7 @@ def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) ->
     """Returns the Keras Applications model with its ImageNet weights.
 
     Keras downloads the weights unless they are cached. The model has the image size of `shape`, or
-    the default size if no weights exist for that size.
+    the last of `Backbone.trained_sizes` if no weights exist for that size.
 
     Raises:
       ValueError: there are no ImageNet weights for these options.
@@ -274,7 +274,7 @@ def normalise(image: Any, preprocessing: str) -> Any:
 
     Args:
       image: a symbolic tensor `(batch, height, width, 3)`.
-      preprocessing: see `Backbone`; `included` leaves 0..255.
+      preprocessing: see `Backbone`; `included` leaves the values unchanged.
     """
     import keras
 

@@ -79,8 +79,8 @@ def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
     """Returns a copy of a backbone, with another dtype policy and with random weights.
 
     Args:
-      policy: the dtype policy of the copy's layers, such as `mixed_bfloat16`. The layers `FLOAT32`
-        keep float32.
+      policy: the dtype policy of the copy's layers, such as `mixed_bfloat16`. Layers whose
+        names are in `FLOAT32` keep float32.
     """
     config = backbone.get_config()
     for layer in config["layers"]:
@@ -151,8 +151,8 @@ def _assemble(
       source: the file's model.
       start: the model that converts a prepared example to the input of the file's model.
       features: converts the output of the file's model to features.
-      origins: an empty dict, to which this function adds each copied layer of the file, by the
-        name of the copy.
+      origins: an empty dict. For each copied layer, this function adds an entry from the name of
+        the copy to the original layer.
     """
     x = keras.tree.flatten(_inline(source, start.output, _cloning(origins, start.input.name)))[0]
     try:
@@ -170,8 +170,8 @@ def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
     """Returns a function that clones an operation of the file under a unique name.
 
     Args:
-      origins: a dict, to which the returned function adds each cloned layer of the file, by the
-        name of the clone.
+      origins: a dict. For each cloned layer, the returned function adds an entry from the name of
+        the clone to the original layer.
       start: name of the input layer; no clone gets this name.
     """
     taken, seen = {start, *RESERVED}, set()

@@ -98,9 +98,12 @@ def _check_classes(file: str, model: dict[str, Any]) -> None:
 
 
 def _foreign_name(node: dict[str, Any]) -> str | None:
-    """Returns the name of the class or function that a dict in `config.json` describes.
+    """Returns the name of the class or function that `node` describes, unless Keras contains it.
 
-    Returns None if it is part of Keras, or if the dict describes no class or function.
+    Returns None if the class or function is part of Keras, or if `node` describes neither.
+
+    Args:
+      node: a dict in `config.json`, which may describe a class or a function.
     """
     name, module = node.get("class_name"), node.get("module")
     if not isinstance(name, str) or "registered_name" not in node:

@@ -50,8 +50,9 @@ def check(model: Any, settings: Any) -> None:
     if module.MODALITY != settings.modality:
         fitting = [name for name in BACKBONES if module_of(name).MODALITY == settings.modality]
         raise ValueError(
-            f"model.backbone: {model.backbone} takes examples of modality {module.MODALITY}, but "
-            f"the data are {settings.modality}; expected {' or '.join(fitting) or 'a .keras file'}"
+            f"model.backbone: {model.backbone} takes examples of the modality "
+            f"{module.MODALITY!r}, but the modality of the data is {settings.modality!r}; expected "
+            f"{' or '.join(fitting) or 'a .keras file'}"
         )
     module.check(model.backbone, model.options, settings.shape, model.weights)
 

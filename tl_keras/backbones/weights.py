@@ -45,10 +45,11 @@ def load_weights(
       backbone: the result of `build(name, options, ...)`.
       name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
-      weights: `imagenet` (through Keras's cache), `glyphs` (shipped with the package), `none` or
-        `own` (the weights stay unchanged), an `.h5` file in Keras Applications' format without top,
-        a `.weights.h5` or `.keras` file, or the folder of an earlier run. From a model with a head,
-        only the backbone's weights are used.
+      weights: one of the words `imagenet` (through Keras's cache), `glyphs` (shipped with the
+        package), `none` and `own` (with either of these two, the weights stay unchanged); or the
+        path of an `.h5` file in Keras Applications' format without top, of a `.weights.h5` or
+        `.keras` file, or of the folder of an earlier run. From a model with a head, only the
+        backbone's weights are used.
 
     Raises:
       ValueError: the file does not exist, is damaged or does not fit, or ImageNet weights cannot be
@@ -75,8 +76,8 @@ def check(name: str, options: Mapping[str, Value], weights: str) -> None:
 
     Raises:
       ValueError: `weights` is `glyphs` (weights inside the package), but the backbone is not
-        MobileNet with alpha 0.5; or `weights` is a path, but neither of a weights file nor of the
-        folder of a finished run.
+        MobileNet with alpha 0.5; or `weights` is a path, but leads neither to a weights file nor
+        to the folder of a finished run.
     """
     if weights == "glyphs":
         _check_glyphs(name, options)
@@ -311,7 +312,7 @@ def _check_fit(problem: str, layers: Sequence["keras.Layer"], source: Sequence[N
         if want[1] != have[1]:
             raise ValueError(
                 f"model.weights: {problem}: layer {position}, {want[0]!r}, expects shapes "
-                f"{want[1]}, received {have[1]} from {have[0]!r} ({counts})"
+                f"{want[1]}, received {have[1]} from the file's layer {have[0]!r} ({counts})"
             )
 
 

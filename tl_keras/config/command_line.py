@@ -15,12 +15,14 @@ SECTIONS = ("data", *MODALITIES, "model", "fit")
 
 
 def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder: str = "") -> str:
-    """Returns a command line that sets all fields of `SECTIONS` that differ from the defaults.
+    """Returns a command line that sets the fields of a config whose values are not the defaults.
+
+    Only fields of the sections `SECTIONS`, and `overrides`, are set.
 
     Args:
       command: the name of the command, such as `cross_validate`.
       tree: the whole config as nested dicts, as in `config.yaml`; unchecked.
-      overrides: further fields to set, as in `data.test=0`; they replace those of `tree`.
+      overrides: further fields to set, as in `data.test=0`; their values replace those in `tree`.
       folder: the last part of the name of the new run's folder, after the name of the data. For
         example, `folds` gives `--workdir=runs/photos_folds` if the data are in the folder `photos`.
         Empty: the command line has no `--workdir`.

@@ -8,7 +8,7 @@ from tl_keras.config.section import Location, OpenShare, Section, Share, Text, a
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import MODALITIES, part
 
-FILES = ("folder", "csv", "tfds")  # For every modality; other sources draw examples of one.
+FILES = ("folder", "csv", "tfds")  # For every modality; each other source has one.
 DRAWN = {source: name for name in MODALITIES for source in part(name, "config").SOURCES}
 
 
@@ -25,8 +25,8 @@ class DataConfig(Section):
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto",
-        description="Modality: the kind of the examples, such as image. auto: the kind that the "
-        "source has.",
+        description="Modality: the kind of the examples, such as image. auto: the kind of the "
+        "built-in examples if data.source is digits or glyphs, else image.",
     )
     path: Maybe[Location] = Field(
         None,
@@ -78,8 +78,8 @@ class DataConfig(Section):
     )
     unlabelled: Maybe[Annotated[Text, BeforeValidator(plain)]] = Field(
         None,
-        description="For the command parallel: a folder of examples without labels, with any "
-        "subfolders. rest: the examples that data.examples_per_class leaves out.",
+        description="For the command parallel: a folder of examples without labels; files in "
+        "its subfolders are used too. rest: the examples that data.examples_per_class leaves out.",
         json_schema_extra={
             "expected": "a folder of examples without labels, or 'rest' (the examples that "
             "examples_per_class leaves out)"

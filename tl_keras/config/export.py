@@ -53,9 +53,9 @@ class ExportConfig(Section):
     )
     max_difference: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="For saved_model, float32 and onnx: largest difference between a probability "
-        "of the file and the same probability of model.keras, over the validation examples. A file "
-        "with a larger difference is rejected.",
+        description="For saved_model, float32 and onnx: upper limit for the difference between "
+        "the probabilities that the file and model.keras predict for the same class of the same "
+        "validation example. A file with a larger difference is rejected.",
     )
     max_accuracy_drop: Share = Field(
         0.01,
@@ -68,13 +68,14 @@ class ExportConfig(Section):
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Largest size of export/model.tflite, the file to ship. null: no limit.",
+        description="Upper limit for the size of export/model.tflite, the file to ship. "
+        "null: no limit.",
         json_schema_extra={"unit": "bytes"},
     )
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Longest latency of export/model.tflite: the median time of one example, on "
-        "one thread of this machine. null: no limit.",
+        description="Upper limit for the latency of export/model.tflite (the median time of one "
+        "example, on one thread of this machine). null: no limit.",
         json_schema_extra={"unit": "ms"},
     )
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(

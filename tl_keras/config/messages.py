@@ -50,7 +50,10 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
             if isinstance(received, float) and not math.isfinite(received):
                 rule = f"{rule}, and finite"
             if field in not_unicode:
-                rule = f"{rule}, with a name in valid UTF-8: rename it, or use a link to it"
+                rule = (
+                    f"{rule}, in valid UTF-8 (if this is a path: rename the file or folder, or "
+                    "enter the path of a link to it)"
+                )
             near = nearest(received, rule.split("'")[1::2])
             lines[field] = f"{field}: expected {rule}; received {shown(received)}{near}"
     return list(lines.values())

@@ -14,13 +14,12 @@ RENAMED = {
 
 
 def lines(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Returns messages about the fields of a config that still have an earlier name.
+    """Returns a message for each field of a config that still has an earlier name.
+
+    The keys of the dict are the earlier names, such as `data.image_size`.
 
     Args:
       tree: the config as nested dicts.
-
-    Returns:
-      Each message by the earlier name of its field.
     """
     return {old: f"{old}: this field is now {new}" for old, new in _used(tree)}
 

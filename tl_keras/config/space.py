@@ -66,8 +66,8 @@ def check(config: RunConfig) -> None:
     combined = architectures(config)
     if len(combined) > MOST:
         raise ValueError(
-            f"search.space: expected at most {MOST} combinations of backbones, options, head "
-            "widths and image preparations; received more"
+            f"search.space: expected at most {MOST} combinations of values of the fields that "
+            "decide the backbone, the head or the preparation of the examples; received more"
         )
     for architecture in combined:
         for whole in _with_freeze_and_keep(space, architecture):
@@ -126,7 +126,7 @@ def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
         if isinstance(depth, str) and depth != "auto":
             raise ValueError(
                 f"{field}: {depth!r} is a layer of one backbone, but search.space has several "
-                "backbones; expected shares of the blocks, from 0 to 1, or 'auto'"
+                "backbones or several values of model.options; expected shares of the blocks, from 0 to 1, or 'auto'"
             )
 
 
@@ -214,7 +214,8 @@ def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
 def depths(config: RunConfig) -> tuple[float | str, ...]:
     """Returns the freeze depths that a config names: those of the search, else `fit.freeze`.
 
-    Returns () if the depths of the search are a range or `blocks`, or if it has several backbones.
+    Returns () if the depths of the search are a range or `blocks`, or if the search has several
+    backbones or several values of `model.options`.
     """
     search, fit = config.search, config.fit
     named: Any = (fit.freeze,)
@@ -229,11 +230,11 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def architectures(config: RunConfig) -> list[dict[str, Any]]:
-    """Returns the values of each architecture in `search.space`, by name of the field.
+    """Returns one dict for each architecture in `search.space`, from field names to values.
 
-    These are all combinations of the values of the fields that decide the architecture; a range
-    counts as its two ends. The list ends after `MOST + 1` combinations, which are already too many
-    for `check`.
+    The architectures are all combinations of the values of the fields that decide the architecture.
+    A range counts as its two ends. The list ends after `MOST + 1` combinations, which are already
+    too many for `check`.
     """
     named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())

@@ -143,7 +143,10 @@ class RunConfig(_Examples):
 
     @property
     def modality(self) -> str:
-        """The modality of the examples, such as `image`: `data.modality`, or that of the source."""
+        """The modality of the examples, such as `image`; never `auto`.
+
+        If `data.modality` is `auto`, this is the modality of the source.
+        """
         if self.data.modality != "auto":
             return str(self.data.modality)
         return DRAWN.get(self.data.source, DEFAULT)
