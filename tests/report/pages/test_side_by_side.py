@@ -126,7 +126,9 @@ def test_scores_on_different_examples_are_not_compared(two, how, reason):
     assert compared(*two) is None
     text = page(*two)
     assert "<h1>The scores of these runs cannot be compared</h1>" in text
-    assert f"Measure the runs on one test split.</strong> B {reason} Runs have the same" in text
+    assert (
+        f"Measure the runs on the same test split.</strong> B {reason} Runs have the same" in text
+    )
     assert "No difference between these runs can be computed." in text
     assert "<h3>Differences" not in text
 

@@ -41,10 +41,11 @@ def test_a_repair_is_described_with_its_price(notes_on):
     layers = [f"layer_{i}" for i in range(9)]
     repair = Repair(kept=layers, bytes=123_456, steps=[before, after])
     text = notes_on(int8=entry(repair=repair, val=verdict()))
-    assert "int8 lost 0.150 of accuracy on validation" in text
+    assert "Before its repair, int8 lost 0.150 of accuracy on validation" in text
     assert "moved 30.0% of the probability mass to other classes." in text
     assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others in float" in text
-    assert "The repaired file loses 0 of accuracy and is 0.1 MB larger" in text
+    assert "After the repair, it loses 0 of accuracy, compared with model.keras." in text
+    assert "The repair makes the file 0.1 MB larger." in text
 
 
 def test_formats_that_are_slower_than_float32_are_named(notes_on):
@@ -81,7 +82,7 @@ def test_abstaining_is_described_for_the_file_to_ship(notes_on, workdir):
     abstain = Abstaining(**share, n=150)
     text = notes_on(SHIPPED, float32=entry(abstain=abstain), int8=entry(abstain=abstain))
     assert text.count("answers 70.0% of the images and is right on 98.0% of them") == 1
-    assert "For 95.0% of the images (95% interval 90.0 to 98.0)" in text
+    assert "For 95.0% of all images (95% interval 90.0 to 98.0)" in text
     assert "float32 answers" not in text
     assert "int8 answers 70.0% of the images and is right on" in card.render(read(workdir))
 

@@ -174,9 +174,15 @@ def test_scores_of_several_views_follow_those_of_one_view(workdir):
 @pytest.mark.parametrize(
     ("correction", "text"),
     [
-        (2.58, "2.58 times the mean temperature of the folds. So it is less sure than"),
-        (0.5, "0.500 times the mean temperature of the folds. So it is surer than"),
-        (1.02, "1.02 times the mean temperature of the folds. So it is about as sure as"),
+        (
+            2.58,
+            "2.58 times the mean temperature of the folds. So the final model is less sure than",
+        ),
+        (0.5, "0.500 times the mean temperature of the folds. So the final model is surer than"),
+        (
+            1.02,
+            "1.02 times the mean temperature of the folds. So the final model is about as sure as",
+        ),
     ],
 )
 def test_confidence_of_folds_tells_how_the_final_model_differs(workdir, correction, text):

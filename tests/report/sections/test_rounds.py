@@ -16,8 +16,8 @@ from tl_keras.run.result.teaching import Teacher
         (
             3,
             2,
-            "The model is not shown to be better than its teacher: its share of right answers "
-            "minus the teacher's is 1.0 points on 100 test examples (",
+            "The model is not significantly better than its teacher: the model's share of right "
+            "answers minus the teacher's is 1.0 points on 100 test examples (",
         ),
     ],
 )

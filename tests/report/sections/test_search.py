@@ -224,7 +224,7 @@ def test_section_follows_the_scores_and_shows_every_fact(workdir):
         *("11 trials in 1 min 0 s, 7.5 s saved by stored activations", "Frozen up to", "trial_010"),
         *("The best of 9 trials was chosen on the same examples", "95.0%", "of 100", "0.250"),
         *("fit.freeze", "0.0001", "block_3", "diverged", "over the limit", "Best trade-off by"),
-        *("4.5 s", "4.0 MB", "9000.0 MB", "99", "size and latency", "level"),
+        *("4.5 s", "4.0 MB", "9000.0 MB", "99", "size and latency", "tied"),
         *("Trust the test score", "fine-tuned", "rounded to whole blocks"),
     ]:
         assert words in outline.words, words

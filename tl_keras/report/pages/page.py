@@ -30,7 +30,7 @@ def write(workdir: Path) -> Path:
     result.json, if they exist. The pictures of the worst mistakes and of findings are read from the
     data folder. The same files always give the same bytes. report.html is replaced in one step, so
     a reader never sees half a report. If the run is finished, also writes MODEL_CARD.md beside the
-    report; not for the command compare, whose approaches each have a card.
+    report, except for a run of the command `compare`: there, each approach has its own card.
 
     Raises:
       ValueError: the run folder has none of these files, or one of them cannot be parsed.

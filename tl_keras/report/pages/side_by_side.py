@@ -109,9 +109,9 @@ def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
 
 
 def _display_names(named: Named) -> dict[str, str]:
-    """Returns the name to show for each run, by the letter of the run.
+    """Returns a dict from the letter of each run to the name to show for the run.
 
-    This is the run's name, or its letter if any two runs have the same name.
+    Shows the names of the runs, or only their letters if any two runs have the same name.
     """
     names = {letter: run.name for letter, run in named}
     return names if len(set(names.values())) == len(names) else {letter: letter for letter in names}
@@ -129,7 +129,7 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         )
     if reasons := paired.comparable(named)[1]:
         yield (
-            "Measure the runs on one test split.",
+            "Measure the runs on the same test split.",
             f"{_reasons(reasons)} Runs have the same test split if their data and their "
             "data.split_seed are the same. "
             f"{HELD_OUT if any(run.holds_out for _, run in named) else ''}If scores were measured "

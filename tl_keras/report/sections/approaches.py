@@ -1,4 +1,4 @@
-"""Sections of the report of the command compare, as HTML; "" if there is nothing to show."""
+"""Sections of the report of the command `compare`, as HTML; "" if there is nothing to show."""
 
 from tl_keras import tasks
 from tl_keras.report.advice.on_approaches import NOWHERE, accuracies, more
@@ -212,8 +212,8 @@ def curve(run: RunFiles) -> str:
         )
     above = (
         "For each row, heads were trained on random parts of the training examples. Share: the "
-        "size of each part, as a share of all training examples. The scores are the means over the "
-        f"heads of these parts.{forecast}"
+        "size of each part, as a share of all training examples. The scores are means over these "
+        f"heads, measured on the validation examples.{forecast}"
     )
     titles = [name for _, name, _ in shown]
     titles[:1] = [f"Validation {title.lower()}" for title in titles[:1]]

@@ -10,7 +10,7 @@ from tl_keras.report.read import RunFiles
 
 
 def table_of(named: Named) -> str:
-    """Returns a table of the config fields that differ between runs, and a sentence on the data."""
+    """Returns a table of config fields that differ between runs, and a note if examples differ."""
     flat = [dict(_flat(run.tree)) for _, run in named]
     names = list(dict.fromkeys(name for fields in flat for name in fields))
     differing = [

@@ -50,8 +50,9 @@ def _repaired(name: str, export: Exported, task: str) -> str:
     before = number(first.lost), export.val.on, percent(first.moved)
     words, main = tasks.of(task, "words"), tasks.of(task, "names").MAIN
     return (
-        f"{name} {words.mended(*before)}. The repair leaves {layers} in float{which}. The repaired "
-        f"file loses {number(export.val.lost)} of {words.SCORES[main][0].lower()} and is "
+        f"Before its repair, {name} {words.mended(*before)}. The repair leaves {layers} in "
+        f"float{which}. After the repair, it loses {number(export.val.lost)} of "
+        f"{words.SCORES[main][0].lower()}, compared with model.keras. The repair makes the file "
         f"{megabytes(export.repair.bytes)} larger."
     )
 
@@ -118,7 +119,7 @@ def _abstaining(answers: str, abstain: Abstaining, run: RunFiles) -> str:
     if is_number(right := abstain.get(run.main)):
         decided += f" and is right on {percent(right)} of them"
     return (
-        f"{decided}; it abstains on the others. For {percent(abstain.coverage)} of the "
+        f"{decided}; it abstains on the others. For {percent(abstain.coverage)} of all "
         f"{run.example_nouns[1]} (95% interval {interval(abstain.interval)}), the right {one} is "
-        f"among the {many} that the model does not rule out."
+        f"one of the {many} that the model considers possible."
     )

@@ -27,7 +27,7 @@ def folds(run: RunFiles) -> str:
 
 
 def _mean(run: RunFiles) -> str:
-    """Returns a sentence with the mean of the folds' main scores and its standard deviation."""
+    """Returns a sentence with the mean and the standard deviation of the folds' main scores."""
     summary, (name, written) = run.result.cross_validation, named_scores(run.task)[run.main]
     spread = summary.scores.get(run.main) if summary else None
     line = f"The mean {name.lower()} over {counted(len(run.result.folds), 'fold')} is "
@@ -35,7 +35,7 @@ def _mean(run: RunFiles) -> str:
         return f"{line}{NOTHING}."
     apart = spread.deviation
     deviation = f"{100 * apart:.1f} points" if written is percent else written(apart)
-    return f"{line}{written(spread.mean)}, with a standard deviation of {deviation}."
+    return f"{line}{written(spread.mean)}; the standard deviation between folds is {deviation}."
 
 
 def _how(run: RunFiles) -> str:
@@ -47,8 +47,8 @@ def _how(run: RunFiles) -> str:
     ]
     if summary and summary.repeats > 1:
         lines.append(
-            f"The examples were divided into folds {count(summary.repeats)} times; the section "
-            "Scores has the scores of the first division."
+            f"The examples were divided into folds {count(summary.repeats)} times; the "
+            'section "Scores" has the scores of the first division.'
         )
     final = FINAL.get(summary.final) if summary else None
     lines += [final] if final else []
@@ -61,9 +61,9 @@ def _how(run: RunFiles) -> str:
 
 
 FINAL = {
-    "refit": "The final model was then trained on all examples, with the settings that the folds "
-    "chose. The held-out scores come from models trained on fewer examples, so they are more "
-    "likely too low than too high for the final model.",
+    "refit": "The final model was then trained on all examples, with the settings selected by "
+    "cross-validation. The held-out scores come from models trained on fewer examples, "
+    "so they are more likely too low than too high for the final model.",
     "average": "The weights of the final model are the average of the weights of all fold models.",
     "ensemble": "The final model contains the models of all folds and averages their answers.",
 }
@@ -97,7 +97,7 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
         "backbone. Mean: the model has the mean of the weights before and after fine-tuning."
     )
     if regularised:
-        above += " Regularisation: the strength of the head's regularisation that the fold chose."
+        above += " Regularisation: the regularisation strength selected for the fold's head."
     return table(above, columns, rows, numeric=numbers)
 
 

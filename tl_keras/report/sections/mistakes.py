@@ -1,4 +1,4 @@
-"""The section on the worst mistakes, with heat maps of the areas that support them, as HTML."""
+"""The section on the worst mistakes, as HTML; heat maps show what supports each wrong answer."""
 
 from typing import Any
 

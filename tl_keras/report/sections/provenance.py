@@ -109,15 +109,15 @@ def features(run: RunFiles) -> str:
         return ""
     above = (
         "Activations of frozen layers are computed once and stored, or computed again in each "
-        "training step; the column Why has the reason. If one pass computed the activations of "
-        "several layers, each row shows the time of the whole pass."
+        'training step; the column "Why" has the reason. If one pass computed the '
+        "activations of several layers, each row shows the time of the whole pass."
     )
     columns = ["After layer", "Split", "Source", "Size", "Time", "Why"]
     return table(above, columns, rows, numeric=(3, 4))
 
 
 def model(run: RunFiles) -> str:
-    """Returns the properties of the model and a table of the candidates that marks the kept one."""
+    """Returns the model's properties and a table of candidate models; the kept one is marked."""
     candidates = (run.result.model.candidates if run.result.model else None) or {}
     chosen_by = tasks.of(run.task, "names").CHOOSE_BY
     named, n = facts(list(described(run).items())), run.result.val.n if run.result.val else None
@@ -150,14 +150,14 @@ def _words(key: str) -> str:
 
 
 def _score(run: RunFiles, key: str, value: float | None, n: int | None) -> str:
-    """Returns one of the scores by which the kept candidate is chosen, as HTML."""
+    """Returns a candidate model's score on a metric that decides which one is kept, as HTML."""
     if run.counts_right and key == run.main:
         return share_of(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)
 
 
 def described(run: RunFiles) -> dict[str, Any]:
-    """Returns the properties of the model by name, such as `freeze`, with values in words."""
+    """Returns a dict from each property of the model, such as `freeze`, to its value in words."""
     model = run.result.model
     if not model:
         return {}

@@ -191,7 +191,7 @@ def _about_folds(run: RunFiles, split: str) -> str:
     return (
         f"{line} The final model is calibrated on all of these answers together: its temperature "
         f"is {number(chosen.temperature)}, which is {number(factor)} times the mean temperature of "
-        f"the folds. So it is {compared} the models that this chart shows."
+        f"the folds. So the final model is {compared} the models that this chart shows."
     )
 
 

@@ -61,8 +61,8 @@ def against_teacher(run: RunFiles) -> str:
     if high < 0:
         return f"The model is worse than its teacher by {points(-gain)} {_on(n, [-high, -low])}."
     return (
-        "The model is not shown to be better than its teacher: its share of right answers minus "
-        f"the teacher's is {points(gain)} {_on(n, between)}."
+        "The model is not significantly better than its teacher: the model's share of right "
+        f"answers minus the teacher's is {points(gain)} {_on(n, between)}."
     )
 
 

@@ -252,8 +252,8 @@ def _table(search: Search, task: str) -> str:
     )
     if search.level:
         above += (
-            f" Level: the {main} is not shown to be below the best trial's, because the paired "
-            "95% interval of the difference includes 0."
+            " Tied: the trial may be as good as the best trial, because the paired 95% interval "
+            f"of their difference in {main} includes 0."
         )
     columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
     shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # one column if they are the same
@@ -301,6 +301,6 @@ def _status(search: Search, trial: Trial) -> str:
     if trial is search.best:
         return '<span class="ok">best</span>'
     if trial.done:
-        return "level" if trial in search.level else "done"
+        return "tied" if trial in search.level else "done"
     why = f"<small>{escape(trial.record.why)}</small>" if trial.record.why else ""
     return f'<span class="missed">{escape(trial.record.status)}</span>{why}'
