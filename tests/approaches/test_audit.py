@@ -134,7 +134,9 @@ def test_dry_run_describes_the_run_and_writes_nothing(config, tmp_path, capsys, 
     assert "model: MobileNet" in said and "frozen up to" in said
     assert "time: about" in said and "finetune" in said
     assert "disk: run folder" in said
-    assert "advice: With only 72 images, finetune measures the model on 18 of them" in said
+    assert (
+        "advice: With only 72 images, the command finetune measures the model on 18 of them" in said
+    )
     assert said.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
 

@@ -82,7 +82,7 @@ def test_compare_reports_the_gain_of_the_chain(quick, quick_run, tmp_path):
     }
     assert found["test"]["difference"] == pytest.approx(scores["chain"] - scores["finetune"])
     advice = [line for line in what_to_do(read(run.workdir)) if "compare.chain" in line.do]
-    start = "Score of the approach chain minus score of the approach finetune: "
+    start = "Score of the approach “chain” minus score of the approach “finetune”: "
     assert [line.why.startswith(start) for line in advice] == [True]
     assert start in run.report.read_text()
 

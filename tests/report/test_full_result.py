@@ -143,7 +143,7 @@ PAGES = {
     "compare": {
         "": ["Use the approach finetune: 90.0% of 77 test examples", "85.0 to 95.0"],
         "What to do": [
-            *("on the 77 validation", "Its lead over head", "took 1 min 3 s"),
+            *("on the 77 validation", "The lead of finetune over head", "took 1 min 3 s"),
             *(
                 "this gives a better model",
                 "10.4 points on 77 validation examples (95% interval 2.0 to 18.0) and 10.4",

@@ -88,8 +88,8 @@ def test_verdict_on_a_good_run(good):
     judged = verdict.verdict(read(good))
     assert judged.answer == "Yes, if one wrong answer in 50 does no harm."
     assert judged.why == [
-        "On average, expect right answers on 94 to 100 of 100 pictures like these (95% interval, "
-        "measured on 1,000 test examples).",
+        "On average, expect right answers on 94 to 100 of 100 pictures like the 1,000 test "
+        "examples on which this was measured (95% interval).",
         "On the same examples, always answering “dog”, the largest class, would be right 51 times "
         "in 100.",
         "The weakest class is “cat”: 480 of its 490 examples recognised, 98.0% (95% interval 96.3 "

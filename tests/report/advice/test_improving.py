@@ -80,7 +80,10 @@ def test_a_model_that_is_often_wrong_needs_more_labels(small):
         "The model was trained on 52 pictures. Of its answers to 26 test examples, 61.5% are right."
     )
     rewrite(small, pipeline="cross_validate", data=Counts(train=91), test=None)
-    assert "about 1,070 narrow its 95% interval to ±3 points." in line(small, "Label more").why
+    assert (
+        "about 1,070 pictures in all narrow its 95% interval to ±3 points."
+        in line(small, "Label more").why
+    )
     assert not line(small, "Measure on more")
     rewrite(small, test=counted([[11, 2], [2, 11]], NAMES))
     assert not line(small, "Label more") and not line(small, "Try larger")

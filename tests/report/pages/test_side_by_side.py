@@ -115,8 +115,11 @@ def spoil(run, how: str) -> None:
 SPOILT = [
     ("digests", "was measured on other test examples or labels than the others."),
     ("labels", "was measured on other test examples or labels than the others."),
-    ("none", "has no answers in predictions.csv, or no digests of their files in data.json."),
-    ("validation", "has no answers in predictions.csv, or no digests of their files in data.json."),
+    ("none", "has no answers in predictions.csv, or no digests of the examples in data.json."),
+    (
+        "validation",
+        "has no answers in predictions.csv, or no digests of the examples in data.json.",
+    ),
 ]
 
 

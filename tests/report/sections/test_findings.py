@@ -162,8 +162,8 @@ def test_an_audit_ends_with_a_command_that_suits_the_number_of_examples(checked)
     last = on_data.what_to_do(read(checked))[-1]
     assert last.do == "Then train with cross-validation."
     assert last.why.startswith(
-        "With only 91 pictures, finetune measures the model on 13 of them, cross-validation on "
-        "all. You need"
+        "With only 91 pictures, the command finetune measures the model on 13 of them, "
+        "cross-validation on all. You need"
     )
     assert last.command == (
         "tl-keras cross_validate '--data=/data/my photos' '--workdir=runs/my photos_folds' "

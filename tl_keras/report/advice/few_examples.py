@@ -37,6 +37,6 @@ def sentence(n: int, measured: int, nouns: tuple[str, str]) -> str:
       nouns: singular and plural noun for an example.
     """
     return (
-        f"With only {counted(n, *nouns)}, finetune measures the model on {count(measured)} of "
-        "them, cross-validation on all."
+        f"With only {counted(n, *nouns)}, the command finetune measures the model on "
+        f"{count(measured)} of them, cross-validation on all."
     )

@@ -50,12 +50,14 @@ def _take(run: RunFiles) -> list[Advice]:
     if not best:
         return []
     worse = [name for name, difference in val.against.items() if difference.interval[0] > 0]
-    better = f" Its lead over {listed(worse)} is more than chance explains." if worse else ""
+    better = ""
+    if worse:
+        better = f" The lead of {best} over {listed(worse)} is more than chance explains."
     record = approaches_of(run).get(best)
     why = (
-        f"It {tasks.of(run.task, 'words').BEST} on the {count(val.n)} validation examples that all "
-        f"approaches answered.{better} "
-        f"Training took {duration(record.training if record else None)}."
+        f"The approach {best} {tasks.of(run.task, 'words').BEST} on the {count(val.n)} validation "
+        f"examples that all approaches answered.{better} "
+        f"Training took {duration(record.training if record else None)} with the approach {best}."
     )
     do = f"Use the approach {best} ({title(run, best)}), in the folder {run.name}/{best}."
     return [Advice(do, why)]
@@ -78,10 +80,10 @@ def _noise(run: RunFiles) -> list[Advice]:
         return [
             Advice(
                 f"Or use the approach {fastest}, which trains faster and may be as good.",
-                f"{why}. Training {fastest} takes {duration(seconds[fastest])} instead of "
-                f"{duration(seconds[recommended.best])}; its validation score is "
-                f"{gap(run, behind.difference)} lower (95% interval of the difference "
-                f"{between(run, behind.interval)}).",
+                f"{why}. Training took {duration(seconds[fastest])} with the approach {fastest}, "
+                f"{duration(seconds[recommended.best])} with {recommended.best}. The validation "
+                f"score of {fastest} is {gap(run, behind.difference)} lower (95% interval of the "
+                f"difference {between(run, behind.interval)}).",
             )
         ]
     do = "Measure the approaches on more examples before you rely on this recommendation."
@@ -130,7 +132,7 @@ def _chain(run: RunFiles) -> list[Advice]:
         do = f"Start training from {earlier_run}: this gives a better model."
     elif high < 0:
         do = f"Do not start training from {earlier_run}: this gives a worse model."
-    why = "Score of the approach chain minus score of the approach finetune: "
+    why = "Score of the approach “chain” minus score of the approach “finetune”: "
     return [Advice(do, f"{why}{' and '.join(gains)}.")]
 
 
@@ -162,7 +164,8 @@ def _learning(run: RunFiles) -> list[Advice]:
 def accuracies(run: RunFiles) -> list[tuple[int, float]]:
     """Returns the learning curve as points (number of training examples, main metric).
 
-    For each point, only the head of a model was trained, on this number of examples.
+    For each point, only heads were trained, on random parts of this number of examples each. The
+    main metric is the mean of the heads' metrics on validation.
     """
     curve = [point for point in run.result.learning_curve or [] if point.n > 0]
     return [(point.n, point[run.main]) for point in curve if is_number(point.get(run.main))]

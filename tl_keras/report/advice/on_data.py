@@ -45,7 +45,10 @@ def what_to_do(run: RunFiles) -> list[Advice]:
     lines = [advice for rule in rules for advice in rule(run)]
     unchecked = list(_on_unchecked(run))
     if any(map(REFUSED.match, _warnings(run))):
-        why = "finetune refuses to train on these data as they are: see the first warning above."
+        why = (
+            "The command finetune refuses to train on these data as they are: see the first "
+            "warning above."
+        )
         return [*lines, *unchecked, Advice("Repair the data, then audit them again.", why)]
     why = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
     if lines:

@@ -40,7 +40,7 @@ def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on which file to ship, unless the model cannot be called good enough yet."""
+    """Yields advice on which file to ship; none if the model cannot be called good enough yet."""
     pair = figures.to_ship(run)
     judged = verdict.verdict(run)
     if not pair or (judged and judged.refuses):

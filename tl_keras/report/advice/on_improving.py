@@ -89,7 +89,7 @@ def _strength(run: RunFiles) -> str:
 
 
 def on_measuring(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice to cross-validate if `finetune` measured only a part of a small data set."""
+    """Yields advice to cross-validate if `finetune` measured on only a part of a small data set."""
     line, (split, scores) = cross_validate_line(run), figures.scored(run)
     if line and scores:
         n = labelled(run)
@@ -144,8 +144,8 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
         )
     if run.holds_out and (more := needed(right, scores.n)) > scores.n:
         why += (
-            f" More {pictures} also give a more precise score: about {count(more)} narrow its 95% "
-            "interval to ±3 points."
+            f" More {pictures} also give a more precise score: about {count(more)} {pictures} in "
+            "all narrow its 95% interval to ±3 points."
         )
     yield Advice(f"Label more {pictures}: only {count(labelled(run))} are labelled.", why)
 
@@ -153,8 +153,8 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
 def is_wanting(run: RunFiles) -> bool:
     """Returns True if the share of right answers is below `MINOR`, so the model should improve.
 
-    Returns False for commands outside `PIPELINES`, because only those train a single model with
-    the settings of the config.
+    Returns False for commands outside `PIPELINES`, because only the commands in `PIPELINES` train
+    a single model with the settings of the config.
     """
     right = figures.share_right(run, figures.scored(run)[1])
     return run.result.pipeline in PIPELINES and right is not None and right < MINOR
@@ -181,7 +181,7 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
     if labelled(run) < few_examples.FEW:
         why += (
             f" The command compare measures on only a part of the {count(labelled(run))} {name}, "
-            "so take the comparison and the curve as hints."
+            "so take the comparison and the learning curve as hints."
         )
     if model.weights != "imagenet":
         why += (
@@ -190,7 +190,8 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
         )
     backbones = f"compare.backbones=[{{backbone: {other}}}]"
     line = command_line("compare", _with_test(run), backbones, folder="compare")
-    yield Advice("Compare backbones, and see how much more labels would help.", why, line)
+    do = "Compare backbones, and see by how much additional labels would improve the model."
+    yield Advice(do, why, line)
 
 
 def _with_test(run: RunFiles) -> dict:

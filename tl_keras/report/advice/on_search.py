@@ -31,10 +31,11 @@ Pairs = Iterable[tuple[str, str]]  # What to do, and why.
 
 @dataclass(frozen=True)
 class Depths:
-    """Compares the best trial of each other freeze depth with the best trial of the search.
+    """Compares the best trial of the search with the best trial of each other freeze depth.
 
-    Keys are shares of frozen blocks, 0..1. Values say how much worse the trial's main metric is;
-    their paired 95% intervals decide into which of the three dicts a depth goes.
+    Keys are the depths, as shares of frozen blocks, 0..1. A value says how much worse the main
+    metric of the best trial at this depth is than the main metric of the best trial of the search.
+    The paired 95% interval of this difference decides which of the three dicts contains the depth.
     """
 
     worse: dict[float, Behind]  # shown to have a worse main metric than the best trial
@@ -53,8 +54,8 @@ def depth(search: Search) -> str:
     if best.is_head and any(trial.record.left_out for trial in trials.comparable(search)):
         return (
             f"{TRAIN_HEAD}. On {counted(best.n, 'validation example')}, not even a model without "
-            "mistakes could be shown to be better, so fine-tuning was not tried. More validation "
-            "examples (data.val) could change that."
+            f"mistakes could be shown to be better than {HEAD}, so fine-tuning was not tried. More "
+            "validation examples (data.val) could change that."
         )
     if len(search.done) == 1:
         return "Only one trial produced a model, so there is nothing to compare it with."
@@ -183,9 +184,9 @@ def _shares(shares: Iterable[float]) -> str:
 
 
 def _cheapest(best: Trial, depths: Depths) -> float:
-    """Returns the largest frozen share that is not shown to be worse than the best trial.
+    """Returns the largest share of frozen blocks not shown to give a worse model than the best one.
 
-    It is the cheapest to train, because it trains the fewest blocks.
+    This share is the cheapest to train, because it leaves the fewest blocks to train.
     """
     return max([best.share, *depths.undecided])
 
@@ -277,8 +278,8 @@ def _on_rate(run: RunFiles, search: Search) -> Pairs:
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]
     chance = (
-        " Or it is best by chance: learning rates further inside the range are not shown to be "
-        "worse."
+        " Or this learning rate is best by chance: learning rates further inside the range are "
+        "not shown to be worse."
         if inside
         else ""
     )

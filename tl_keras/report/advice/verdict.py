@@ -142,8 +142,8 @@ def _expected(run: RunFiles) -> str:
     low, high = (100 * value for value in scores.interval)
     return (
         f"On average, expect right answers on {low:.0f} to {high:.0f} of 100 "
-        f"{run.plain_nouns[1]} like these (95% interval, measured on "
-        f"{count(scores.n)} {run.split_name(split)} examples)."
+        f"{run.plain_nouns[1]} like the {count(scores.n)} {run.split_name(split)} examples on "
+        "which this was measured (95% interval)."
     )
 
 

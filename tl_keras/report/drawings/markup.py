@@ -82,7 +82,11 @@ def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = 
 
 
 def facts(named: Sequence[tuple[str, Any]]) -> str:
-    """Returns a list of names with their values, both plain text; "" if there are none."""
+    """Returns a `<dl>` element with names and their values; "" if there are none.
+
+    Args:
+      named: (name, value) pairs, as plain text.
+    """
     rows = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in named]
     return f"<dl>{''.join(rows)}</dl>" if rows else ""
 
@@ -118,9 +122,11 @@ def table(
 
 
 def bar(share: Any, text: str) -> str:
-    """Returns plain text above a bar whose length is the share, 0..1.
+    """Returns a `<span>` element: a text above a bar whose length is the share.
 
-    If the share is not a number, only the text is returned.
+    Args:
+      share: 0..1; if this is not a number, only the escaped text is returned.
+      text: plain text.
     """
     if not is_number(share):
         return escape(text)

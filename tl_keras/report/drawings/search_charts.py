@@ -53,8 +53,8 @@ def depth_curve(best: Sequence[Estimate], others: Sequence[Pair], head: float | 
 
     Args:
       best: the best trial of each share, in order of rising share; at least one.
-      others: (share of frozen blocks, accuracy) of each other trial.
-      head: accuracy of the head-only model, if known.
+      others: (share of frozen blocks, accuracy) of each other trial, both 0..1.
+      head: accuracy of the head-only model, 0..1, if known.
     """
     with canvas("Accuracy (%) by share of frozen blocks") as (figure, axes):
         _head(axes, head)
@@ -84,9 +84,9 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
 
     Args:
       groups: (legend, trials) of trials with about the same share of frozen blocks; at most
-        `len(POINTS)` groups. A trial is (learning rate, accuracy). A legend must not be text from
-        users.
-      head: accuracy of the head-only model, if known.
+        `len(POINTS)` groups. A trial is (learning rate, accuracy 0..1). A legend must not be text
+        from users.
+      head: accuracy of the head-only model, 0..1, if known.
     """
     with canvas("Accuracy (%) by learning rate") as (figure, axes):
         _head(axes, head)
@@ -170,7 +170,7 @@ def by_examples(curve: Sequence[tuple[int, float]]) -> str:
     Returns "" for fewer than two points.
 
     Args:
-      curve: (number of training examples, accuracy of a head trained on them) of each point.
+      curve: (number of training examples, mean accuracy 0..1 of the heads trained on so many).
     """
     if len(curve) < 2:
         return ""
@@ -275,7 +275,8 @@ NEAR = (0.05, 0.08)  # of the axes' width and height
 def front(points: Mapping[Any, Estimate]) -> list[Any]:
     """Returns the keys of the points on the Pareto front, in order of rising cost `x`.
 
-    A point is on the front if no other point costs at most as much and is at least as accurate.
+    A point is on the front if no other point costs at most as much and is at least as accurate. Of
+    points with equal cost and accuracy, only the first is on the front.
     """
     unbeaten: list[Any] = []
     for key in sorted(points, key=lambda key: (points[key].x, -points[key].accuracy)):

@@ -39,7 +39,7 @@ def title(run: RunFiles, name: str) -> str:
 
 
 def approaches_of(run: RunFiles) -> dict[str, ApproachRecord]:
-    """Returns the record of each approach of a comparison, by the name of the approach."""
+    """Returns a dict from the name of each approach of a comparison to its record."""
     return run.result.approaches or {}
 
 
@@ -50,7 +50,7 @@ def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
 
 
 def between(run: RunFiles, pair: Sequence[float] | None) -> str:
-    """Returns the text of an interval of the main metric, or of a difference in this metric."""
+    """Returns an interval as text: an interval of the main metric or of a difference in it."""
     if run.counts_right:
         return interval(pair)
     return " to ".join(map(number, pair or ())) or NOTHING

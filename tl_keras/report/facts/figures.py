@@ -51,7 +51,7 @@ def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
 
 
 def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
-    """Returns the 95% interval of each score of a split, by the name of the score.
+    """Returns a dict from the name of each score of a split to its 95% interval.
 
     The interval of the main metric comes from result.json, the others from bootstrapping.
     """
@@ -98,7 +98,7 @@ def epochs(run: RunFiles) -> list[dict]:
 
 
 def exports(run: RunFiles) -> dict[str, Exported]:
-    """Returns the measurements of each exported file, by format."""
+    """Returns a dict from each exported format to the measurements of its file."""
     return run.result.export or {}
 
 
@@ -148,7 +148,7 @@ def median(export: Exported | None) -> float | None:
 
 
 def classes(run: RunFiles) -> dict[str, Any]:
-    """Returns the scores of each class, by its name; empty for tasks such as regression."""
+    """Returns a dict from each class name to its scores; empty for tasks such as regression."""
     scores = scored(run)[1]
     return scores["classes"] if scores and run.counts_right else {}
 
@@ -164,7 +164,7 @@ def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Constant:
-    """The scores on a split of a model that always gives the same answer."""
+    """The scores, on one split, that always giving the same answer would reach."""
 
     name: str  # the largest class
     share: float  # accuracy of always answering it
@@ -212,7 +212,7 @@ def _finds_other_classes(run: RunFiles) -> bool:
 
 
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
-    """Returns the class names in order, and the number of examples by (label, prediction)."""
+    """Returns the class names in the order of the run's files, and counts by (label, prediction)."""
     names = list(classes(run) or run.data.get("classes") or [])
     confusion = scored(run)[1]["confusion"] if classes(run) else []
     sizes = [len(row) for row in confusion]

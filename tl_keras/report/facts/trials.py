@@ -195,9 +195,9 @@ def by_depth(search: Search) -> dict[float, Trial]:
 
 
 def by_architecture(search: Search) -> dict[str, Trial]:
-    """Returns the best trial of each architecture, by the architecture's name.
+    """Returns a dict from the name of each architecture to its best trial.
 
-    The best architecture comes first, architectures without a model come last.
+    The architecture of the best trial comes first; those that produced no model come last.
     """
     best: dict[str, Trial] = {}
     for trial in (*search.done, *search.others):
