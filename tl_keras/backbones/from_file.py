@@ -259,10 +259,10 @@ def _operations(model: keras.Layer) -> list[keras.Operation]:
 
 
 def _normalises(operations: list[keras.Operation]) -> bool:
-    """Returns True if a model scales its input before its first layer with a kernel.
+    """Returns True if a model scales its input before the first layer that has a kernel.
 
-    Layers with a kernel are, for example, Conv2D and Dense. Each operation that is not a layer,
-    such as a division, counts as scaling.
+    Conv2D and Dense are examples of layers that have a kernel. Each operation that is not a
+    layer, such as a division, counts as scaling.
 
     Args:
       operations: all operations of a model, from input to output.

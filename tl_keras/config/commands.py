@@ -26,8 +26,8 @@ class CrossValidateConfig(Section):
     )
     repeats: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
-        description="How often the whole cross-validation is repeated, each time with another "
-        "random assignment of examples to folds.",
+        description="Total number of times that the whole cross-validation is run, each time with "
+        "another random assignment of examples to folds.",
     )
     final: Literal["refit", "average", "ensemble"] = Field(
         "refit",
@@ -70,7 +70,9 @@ class ParallelConfig(Section):
         "--segment=NUMBER.",
     )
     retries: Annotated[int, Field(ge=0)] = Field(
-        1, description="How often the training of a student model is started again after it failed."
+        1,
+        description="Largest number of times that the training of a student model is started again "
+        "after a failure.",
     )
     confident: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,

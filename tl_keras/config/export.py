@@ -49,7 +49,8 @@ class ExportConfig(Section):
     allow_flex: bool = Field(
         False,
         description="Whether LiteRT files may contain operators of TensorFlow itself (Flex), which "
-        "the LiteRT runtime does not include. Files with such operators cannot be measured.",
+        "the LiteRT runtime does not include. The accuracy and latency of files with such "
+        "operators cannot be measured.",
     )
     max_difference: Annotated[float, Field(gt=0)] = Field(
         1e-3,

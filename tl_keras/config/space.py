@@ -126,7 +126,8 @@ def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
         if isinstance(depth, str) and depth != "auto":
             raise ValueError(
                 f"{field}: {depth!r} is a layer of one backbone, but search.space has several "
-                "backbones or several values of model.options; expected shares of the blocks, from 0 to 1, or 'auto'"
+                "backbones or several values of model.options; expected shares of the blocks, "
+                "from 0 to 1, or 'auto'"
             )
 
 
