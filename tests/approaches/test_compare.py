@@ -101,7 +101,7 @@ def test_learning_curve_uses_growing_parts(compared):
 
 
 def test_a_comparison_has_no_model_of_its_own(compared):
-    with pytest.raises(ValueError, match=r"compares runs and has no model .* expected the"):
+    with pytest.raises(ValueError, match=r"comparison of runs, which has no .* expected the"):
         tl_keras.predict(compared, ["a.png"])
 
 

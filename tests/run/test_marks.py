@@ -77,6 +77,12 @@ def test_the_message_says_how_to_adopt_a_run_of_an_earlier_version(tmp_path):
         assert (again.checkpoint / "finetune.npy").exists()
 
 
+def test_the_message_says_what_to_do_if_the_folder_may_not_be_new(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match="removed; name the folder of a run of tl_keras$"):
+        marks.check(tmp_path, "run", "--workdir", may_be_new=False)
+
+
 def test_the_mark_is_written_before_all_other_files(tmp_path, monkeypatch):
     write = marks.write_text
 
@@ -240,7 +246,7 @@ def test_links_from_a_run_to_folders_of_others_are_refused(name, tmp_path):
         tl_keras.finetune(TREE, tmp_path / "run")
     assert content(theirs) == before
     subprocess.run(
-        str(caught.value).partition("allow it with this command: ")[2], shell=True, check=True
+        str(caught.value).partition("run folder with this command: ")[2], shell=True, check=True
     )
     with runs.opened(CONFIG, tmp_path / "run", "finetune"):
         pass

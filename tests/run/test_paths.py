@@ -76,7 +76,7 @@ def test_names_too_long_for_the_system_give_one_message(tmp_path, capsys):
         (b"x", TypeError, "received bytes"),
         ("", ValueError, "received an empty path"),
         ("a\0b", ValueError, "the name contains a null byte"),
-        ("~nobody-of-this-name/x", ValueError, "this home folder does not exist"),
+        ("~nobody-of-this-name/x", ValueError, "the home folder '~nobody-of-this-name' does"),
         ("\udce9", ValueError, "the name is not valid UTF-8; rename the file or folder"),
     ],
 )

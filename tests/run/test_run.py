@@ -238,7 +238,7 @@ def test_refuses_a_folder_with_something_else(tmp_path):
 def test_refuses_another_config_and_names_the_field(run):
     assert refused(run.workdir, fit={"epochs": 3}) == (
         f"--workdir: '{run.workdir}' was made with another config: fit.epochs: 'auto' in the "
-        "workdir, 3 now; choose another folder, or use the values of the earlier run"
+        "workdir, 3 now; choose another folder, or use the values of the config in the workdir"
     )
 
 

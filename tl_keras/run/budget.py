@@ -19,7 +19,7 @@ def has_unfinished_search(run: Run) -> bool:
 
 
 def _is_search_finished(run: Run) -> bool:
-    """Returns whether no trial is left to run and the run's model is that of the best trial."""
+    """Returns True if no trial is left to run and the run's model is that of the best trial."""
     state, search = search_state.read(run), run.config.search
     if not state.records or state.promoted != len(state.records):
         return False
@@ -29,7 +29,7 @@ def _is_search_finished(run: Run) -> bool:
 
 
 def is_stale(run: Run) -> bool:
-    """Returns whether `result.json` lacks trials that the search has run since it was written."""
+    """Returns whether the search has run trials since `result.json` was written."""
     state, result = search_state.read(run), run.result
     if not state.records or not result or not result.search:
         return False
@@ -39,10 +39,11 @@ def is_stale(run: Run) -> bool:
 def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: float) -> bool:
     """Returns whether the search may begin another trial.
 
-    The first trial may always begin. Another trial may begin if both budgets that are set allow it:
-    fewer than `config.trials` trials were run, and the duration of the search so far plus the
-    expected duration of a trial is below `config.minutes`. The expected duration is the mean over
-    the trials that trained more than the head.
+    The first trial may always begin. Another trial may begin only if fewer than `config.trials`
+    trials were run, and if the duration of the search so far plus the expected duration of a trial
+    is below `config.minutes`. A budget that is not set is no limit. The expected duration is the
+    mean duration of the trials that trained more than the head, without the time to compute
+    activations.
 
     Args:
       records: the trials so far.

@@ -36,13 +36,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path, ending: str = "") -> None:
-    """Removes temporary files that killed processes left in a folder.
+    """Removes the temporary files in a folder that were left there by processes that were killed.
 
     The caller must hold the lock of the folder. Otherwise the files may belong to another process
     that is still writing them.
 
     Args:
-      ending: only files whose names end like this are removed.
+      ending: only temporary files whose names end with this text are removed.
     """
     for path in folder.glob(f"{TEMPORARY}*{ending}"):
         if path.is_dir():
@@ -98,7 +98,10 @@ def is_special(path: Path) -> bool:
 
 
 def unwritable(path: str) -> str | None:
-    """Returns why a path cannot be recorded in the files of a run, or None if it can."""
+    """Returns why a path cannot be recorded in the files of a run, or None if it can.
+
+    The reason is a null byte in the path, or a character that UTF-8 cannot encode.
+    """
     if "\0" in path:
         return "the name contains a null byte; rename the file or folder"
     try:

@@ -81,7 +81,10 @@ def folder_of(workdir: Any) -> Path:
         raise ValueError("--workdir: expected the path of a folder; received an empty path")
     path = os.path.expanduser(os.fspath(workdir))
     if path.startswith("~"):  # expanduser found no home folder.
-        raise ValueError(f"--workdir: {path!r}: this home folder does not exist")
+        home = Path(path).parts[0]
+        raise ValueError(
+            f"--workdir: {path!r}: the home folder {home!r} does not exist; choose another path"
+        )
     path = os.path.abspath(path)
     if reason := unwritable(path):
         raise ValueError(f"--workdir: {path!r} cannot be used: {reason}")
@@ -135,7 +138,7 @@ def load_finished(workdir: str | Path) -> Run:
     if run.result is None and is_audit(run.workdir):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} holds an audit, which checks data and trains no "
-            "model; expected the folder of a training run, such as one of tl-keras finetune"
+            "model; expected the folder of a training run, such as a run of the command 'finetune'"
         )
     if run.result is None:
         raise ValueError(
@@ -145,8 +148,9 @@ def load_finished(workdir: str | Path) -> Run:
     if run.pipeline == "compare":
         best = run.result.recommended.best or next(iter(run.result.approaches))
         raise ValueError(
-            f"--workdir: {str(run.workdir)!r} compares runs and has no model of its own; expected "
-            f"the folder of one of these runs, such as {str(run.workdir / best)!r}"
+            f"--workdir: {str(run.workdir)!r} holds a comparison of runs, which has no model of "
+            "its own; expected the folder of one of these runs, such as "
+            f"{str(run.workdir / best)!r}"
         )
     return run
 
@@ -158,10 +162,13 @@ def is_audit(workdir: Path) -> bool:
 
 
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
-    """Returns the run if the command `pipeline` has finished it, or None if there is work to do.
+    """Returns the run in a folder, or None if the command still has work to do on it.
 
-    There is work to do on a finished run if its search may run more trials, if `result.json` lacks
-    trials, or if the config asks for other exports.
+    There is work to do if the run is not finished or was made by another command, if its search may
+    run more trials, if `result.json` lacks trials, or if the config asks for other exports.
+
+    Args:
+      pipeline: the command, such as `finetune`.
 
     Raises:
       ValueError: in the same cases as `opened`.
@@ -265,7 +272,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     if difference:
         raise ValueError(
             f"--workdir: {str(workdir)!r} was made with another config: {difference}; "
-            "choose another folder, or use the values of the earlier run"
+            "choose another folder, or use the values of the config in the workdir"
         )
     before = _pipeline(workdir)
     if pipeline in ("cross_validate", "compare"):
@@ -276,7 +283,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             raise ValueError(
                 f"--workdir: the search in {str(workdir)!r} is not finished; finish it with "
                 "tl-keras search, or with tl-keras finetune --set search.trials=N, where N is the "
-                "number of all trials"
+                "total number of trials, including those already run"
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
         if (before, pipeline) == ("finetune", "search"):
@@ -302,15 +309,16 @@ def _refuse_links(workdir: Path) -> None:
         if path.is_symlink() and not marks.is_ours(path, "run"):
             raise ValueError(
                 f"--workdir: {str(path)!r} is a link, and the run would replace and remove files "
-                "there; remove the link, or allow it with this command: echo run > "
-                f"{shlex.quote(str(path / marks.MARK))}"
+                "in the linked folder; remove the link, or mark the linked folder as a run folder "
+                f"with this command: echo run > {shlex.quote(str(path / marks.MARK))}"
             )
 
 
 def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:
     """Raises ValueError if the config has another search budget than the config in the folder.
 
-    Folds and approaches are compared with each other, so all must have the same budget.
+    All folds of a cross-validation must have the same budget, because they are compared with each
+    other. The same is true of all approaches of the command compare.
     """
     saved = _saved_config(workdir).search
     for name in ("trials", "minutes"):
@@ -318,12 +326,12 @@ def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> Non
             raise ValueError(
                 f"--workdir: {str(workdir)!r} was made with another config: search.{name}: "
                 f"{getattr(saved, name)!r} in the workdir, {getattr(config.search, name)!r} now; "
-                f"{pipeline} cannot add trials; choose another folder"
+                f"the command {pipeline!r} cannot add trials; choose another folder"
             )
 
 
 def _has_trained(workdir: Path) -> bool:
-    """Returns whether the folder holds trained weights, so that its config must not change."""
+    """Returns whether the folder holds trained weights. If it does, its config must not change."""
     trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
     trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
     trained = trained or any(workdir.glob("*/config.yaml"))

@@ -39,7 +39,8 @@ def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None
 
     Args:
       field: the flag or config field that names the folder, for the error message.
-      may_be_new: whether the error message may advise the user to choose a new folder.
+      may_be_new: whether the error message advises the user to choose a new folder; if not, it
+        advises the user to name an existing one.
 
     Raises:
       ValueError: the folder is not marked with `kind`, and holds files.
@@ -49,7 +50,7 @@ def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None
     name = _first_name(folder)
     if name is None or is_ours(folder, kind):  # Another process may just have written the mark.
         return
-    ways = ["choose a new folder"] if may_be_new else []
+    ways = ["choose a new folder" if may_be_new else f"name the folder of a {kind} of tl_keras"]
     if any(LOOKS_OURS[kind].fullmatch(path.name) for path in folder.iterdir()):
         ways.append(
             "if an earlier version of tl_keras made this folder, or it was copied without its "

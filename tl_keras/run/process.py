@@ -51,12 +51,12 @@ def is_watched() -> bool:
 
 @contextmanager
 def default_settings() -> Iterator[None]:
-    """Sets global settings on which results depend to their defaults inside the `with` block.
+    """Resets global settings to their defaults inside the `with` block.
 
-    A `keras.json` or the calling program may have changed these settings of Keras, TensorFlow and
-    NumPy. Their earlier values, and the random states of Python and NumPy, are restored after the
-    block. The thread settings and the global seed of TensorFlow cannot be restored, so they stay as
-    the block leaves them.
+    Results depend on these settings of Keras, TensorFlow and NumPy. A `keras.json` or the calling
+    program may have changed them. Their earlier values, and the random states of Python and NumPy,
+    are restored after the block. The thread settings and the global seed of TensorFlow cannot be
+    restored, so they stay as the block leaves them.
 
     Raises:
       ValueError: eager execution is off, or the scope of a `tf.distribute` strategy is active.
