@@ -140,8 +140,8 @@ def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
     Returns "" if there are none.
 
     Args:
-      estimates: accuracy by name of the approach; a name must not be text from users.
-      split: the split on which they were measured, such as "test".
+      estimates: from the name of each approach to its accuracy; names must not be text from users.
+      split: the split on which the approaches were measured, such as "test".
     """
     if not estimates:
         return ""
@@ -222,7 +222,7 @@ def pareto(title: str, points: Mapping[int, Estimate], split: str = "Validation"
 
     Args:
       title: the cost with its unit, such as "size, MB"; must not be text from users.
-      points: the compared models by their numbers on the page; at least one.
+      points: from the number of each model on the page to its cost and accuracy; at least one.
       split: the split on which the models were measured.
     """
     best = front(points)

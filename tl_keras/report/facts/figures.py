@@ -212,7 +212,7 @@ def _finds_other_classes(run: RunFiles) -> bool:
 
 
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
-    """Returns the class names in the order of the run's files, and counts by (label, prediction)."""
+    """Returns the class names in order of the run's files, and counts by (label, prediction)."""
     names = list(classes(run) or run.data.get("classes") or [])
     confusion = scored(run)[1]["confusion"] if classes(run) else []
     sizes = [len(row) for row in confusion]
