@@ -14,8 +14,9 @@ names: constants against which a config is checked, such as the names of metrics
   METRICS, FALLING    names of all metrics; names of the metrics for which lower is better
   MAIN, RANGE         the main metric in tables, curves and folds; its smallest and largest value
   CHOOSE_BY           allowed values of `fit.choose_by`; `choice.described` returns a score for each
-  CHOOSE_WITHOUT_VIEWS    the value of CHOOSE_BY that needs no augmented views; required only if the
-                      task has the part `labels`, because the command `parallel` uses both
+  CHOOSE_WITHOUT_VIEWS    the value of CHOOSE_BY that needs no augmented views. Required only if the
+                      task has the part `labels`: the command `parallel` needs that part and this
+                      constant
   OBJECTIVE           the default of `search.objective`
   LABEL               the word of error messages for the label of an example, as in `class name`
   NOUNS               the word for an answer, singular and plural: ("class", "classes")
@@ -23,9 +24,9 @@ names: constants against which a config is checked, such as the names of metrics
   NOTED, RANKED       the keys of the dict that `choice.noted` returns, and of the dict that
                       `transfer.ranked` returns
   OPTIONAL            names of the optional parts that the task has, see "Optional parts" below
-  MEANINGS            {name of a measure: its meaning}, from which the documentation is generated;
-                      for the measures that are no field of `record.Scores`. Needed only if the task
-                      is listed in `TASKS`
+  MEANINGS            {name of a measure: its meaning} for each measure that is not a field of
+                      `record.Scores`. The documentation is generated from it. Needed only if the
+                      task is listed in `TASKS`
 
 record: the scores of a split in `result.json`. Imports no NumPy.
   Scores              a pydantic model, see `tl_keras.run.result`, for the result of
@@ -63,12 +64,13 @@ layer: the end of the model. Imports Keras.
 
 losses: losses and calibration of NumPy arrays.
   answers(raw) -> (n, width) float64
-  of_each(answers, targets) -> (n,)   the loss of each example, which chooses candidates and heads
+  of_each(answers, targets) -> (n,)   the loss of each example; candidates and heads are chosen by
+                                  these losses
   fit_temperature(raw, targets) -> float     the divisor that calibrates raw outputs; 1 if a task
                                   needs no calibration
-  raw_of(answers) -> raw outputs from which `layer.answer` computes these answers. All raw outputs
-                                  that give the same answers must still give the same answers after
-                                  division by one temperature
+  raw_of(answers) -> raw outputs from which `layer.answer` computes these answers. If different
+                                  raw outputs give the same answers, they must still do so after all
+                                  are divided by the same temperature
   head_scores(answers, targets) -> dict   scores of the answers that a head gives, including MAIN
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...}    the validation metrics of an epoch
                                   or of a fitted head
@@ -111,16 +113,18 @@ choice: compares candidates, trials and approaches.
   together(by, trainings) -> name of the one candidate that several trainings, such as folds, keep
                                   in common; `trainings` has, for each training, the results of
                                   `described` by name of the candidate
-  described(losses, scores) -> dict      MAIN and all values of CHOOSE_BY for a candidate
+  described(losses, scores) -> dict      scores of a candidate: {MAIN: ...} and one entry for each
+                                  value of CHOOSE_BY
   paired(scores, others) -> {"won": ..., "lost": ...}     the number of examples on which the first
                                   model scores higher than the second; and the number on which
                                   it scores lower
   against(scores, others) -> dict     the result of `paired`, `difference` (mean score of the first
                                   model minus that of the second) and its 95% `interval`
-  noted(scores) -> dict           what a trial's record stores for paired comparisons with others
-  checked(record, n) -> dict      the entries of `noted`, and `n`, from a trial's record, which may
-                                  contain anything; {} if they are invalid. `n` is the number of
-                                  validation examples
+  noted(scores) -> dict           what a trial's record stores for paired comparisons with other
+                                  trials
+  checked(record, n) -> dict      `n`, and the entries that `noted` wrote into a trial's record; {}
+                                  if they are invalid, since a record from a file may contain
+                                  anything. `n` is the number of validation examples
   behind(best, other) -> (difference, low, high) or None      how much lower the trial `other`
                                   scores than the trial `best`, with the ends of the 95% interval;
                                   None if their records do not suffice
@@ -128,9 +132,11 @@ choice: compares candidates, trials and approaches.
 
 exports: compares an exported file with the model (`reference`: the answers of the model).
   ANSWERS                         the word for answers in messages, such as `probabilities`
-  of_file(answers, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
+  of_file(answers, reference, targets) -> dict for the field `export` of `result.json`: MAIN,
+                                  `agreement`, `max_abs_diff`, `n`
   lost(answers, reference, targets, on) -> `FileLoss`, including MAIN; `on` describes the examples
-  moved(answers, reference) -> 0..1   how much the answers differ, whether right or wrong
+  moved(answers, reference) -> 0..1   how far the file's answers are from the model's, whether they
+                                  are right or wrong
   is_sound(verdict, bound) -> whether a file needs no repair; `verdict` is the result of `lost`,
                                   `bound` is `export.max_accuracy_drop`
   status(verdict, bound) -> "ok", or what is wrong with the file, as a phrase that follows its name
@@ -161,10 +167,13 @@ words: texts for the report, the model card and the log.
   SEVERAL                         the word for several values of MAIN, as in `Accuracies`
   HEAD                            the method that fits the head, as in `logistic regression`
   OUTPUTS                         {name of a model's output: its description in exported files}
-  LABELLED                        (name of the output whose columns the label file names,
-                                  description of the label file); None if answers have no names
-  TAG, CARD_METRICS               for Hugging Face's model cards: the kind of task, which follows
-                                  the modality as in `image-classification`; (key, kind, name)
+  LABELLED                        (name of a model's output, description of the label file). The
+                                  label file has a name for each column of this output. None if
+                                  answers have no names
+  TAG                             kind of the task in Hugging Face's model cards; it follows the
+                                  modality as in `image-classification`
+  CARD_METRICS                    the metrics in these model cards: for each, its key in the scores
+                                  of `result.json`, Hugging Face's name of it, the displayed name
   about(names, nouns) -> (title, text)    the description of the model in exported files
   mended(lost, on, moved) -> str  what an exported file lost before its repair, as a phrase that
                                   follows the name of the file's format

@@ -366,7 +366,7 @@ def test_equal_csv_rows_count_once(tmp_path):
 
 
 EXPECTED = "expected one class name per example"
-LITERAL = "expected one class name for each example; if the whole text is a class name, set data.li"
+LITERAL = "expected one class name for each example; if the whole text of each label is a class na"
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> fl
     """Returns the threshold: each class whose probability reaches it is in the prediction set.
 
     Args:
-      probabilities: `(examples, classes)`, for examples on which no weights were trained. If these
-        examples also chose the model or the temperature, coverage is slightly overestimated.
+      probabilities: `(examples, classes)`, for examples on which no weights were trained. If the
+        model or the temperature was chosen on these examples, coverage is slightly overestimated.
       labels: `(examples,) int`.
       level: the share of prediction sets that should contain the right class, 0..1.
 

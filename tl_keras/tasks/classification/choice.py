@@ -83,9 +83,13 @@ def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def can_lose(losses: np.ndarray) -> bool:
-    """Returns True if the first candidate, with these losses, could lose the comparison `choose`.
+    """Returns True if, given the first candidate's losses, `choose` could return another candidate.
 
-    It could if `choose` preferred a candidate whose losses are all 0.
+    To find out, it calls `choose` with the first candidate and an imaginary perfect one, whose
+    losses are all 0.
+
+    Args:
+      losses: losses of the first candidate, `(1 + views, examples)`.
     """
     perfect = np.zeros_like(losses)
     return choose({"first": losses, "perfect": perfect}) == "perfect"

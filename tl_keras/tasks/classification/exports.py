@@ -36,7 +36,9 @@ def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> 
 
 
 def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
-    """Compares a file with the model on the same examples: accuracies and probabilities.
+    """Returns how much accuracy a file loses, and how far its answers are from the model's.
+
+    The loss is the accuracy of the model minus that of the file, on the same examples.
 
     Args:
       answers, reference, targets: see `of_file`.

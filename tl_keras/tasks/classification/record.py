@@ -54,8 +54,8 @@ class Scores(part.Scores):
     n: int = Field(description="Number of examples.")
     classes: dict[str, ClassScores] = Field(description="Scores of each class, by name.")
     confusion: list[list[int]] = Field(
-        description="Number of examples by true class (rows) and predicted class (columns), in "
-        "the order of classes."
+        description="Number of examples by true class (rows) and predicted class (columns), both "
+        "in the order of the field `classes`."
     )
     among_shared: SharedClassScores | None = Field(
         None,

@@ -9,8 +9,8 @@ import numpy as np
 
 DTYPE = np.int64
 EXPECTED = (
-    "expected one class name for each example; if the whole text is a class name, set "
-    "data.literal_labels to true"
+    "expected one class name for each example; if the whole text of each label is a class name, "
+    "set data.literal_labels to true"
 )
 
 
@@ -116,8 +116,8 @@ def unfit(texts: Sequence[str]) -> str | None:
       texts: the label of each example.
     """
     names = Counter(texts)
-    if example := _several(names, len(texts)):
-        return f"{example!r} looks like several labels; {EXPECTED}"
+    if label := _several(names, len(texts)):
+        return f"label {label!r} looks like several labels; {EXPECTED}"
     numbers = [name for name in names if _is_number(name)]
     fractions = [name for name in numbers if not float(name).is_integer()]
     many = len(names) > max(20, len(texts) / 2)
@@ -135,27 +135,27 @@ def _several(names: Counter[str], count: int) -> str | None:
     """
     if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:
         return lists[0]
-    for mark in "+/&":
-        joint = [name for name in names if mark in name]
-        alone = [name for name in joint if all(p.strip() in names for p in name.split(mark))]
+    for separator in "+/&":
+        joint = [name for name in names if separator in name]
+        alone = [name for name in joint if all(p.strip() in names for p in name.split(separator))]
         if alone and 2 * len(alone) >= len(joint):
             return alone[0]
-    for mark in "|;,":
-        joint = [name for name in names if mark in name]
+    for separator in "|;,":
+        joint = [name for name in names if separator in name]
         # Many class names contain a comma, so a few rows with a comma prove nothing.
-        enough = sum(names[name] for name in joint) > (count / 2 if mark == "," else 0)
-        if enough and _share_parts(names, mark):
+        enough = sum(names[name] for name in joint) > (count / 2 if separator == "," else 0)
+        if enough and _share_parts(names, separator):
             return joint[0]
     return None
 
 
-def _share_parts(names: Iterable[str], mark: str) -> bool:
-    """Returns True if most names with the separator `mark` share a part with another name.
+def _share_parts(names: Iterable[str], separator: str) -> bool:
+    """Returns True if most names that contain the separator share a part with another name.
 
-    `cat|dog` shares `cat` with `cat` or `cat|cow`. If few names share a part, the mark belongs to
-    the names, as the comma in "tench, Tinca tinca".
+    `cat|dog` shares `cat` with `cat` or `cat|cow`. If only few names share a part, the character is
+    not a separator but belongs to the names, as the comma in "tench, Tinca tinca".
     """
-    parts_of = {name: {part.strip() for part in name.split(mark)} for name in names}
+    parts_of = {name: {part.strip() for part in name.split(separator)} for name in names}
     counts = Counter(part for parts in parts_of.values() for part in parts)
     joint = [parts for parts in parts_of.values() if len(parts) > 1]
     return 2 * sum(any(counts[part] > 1 for part in parts) for parts in joint) > len(joint)
