@@ -112,7 +112,7 @@ def test_too_many_bad_files_are_refused(root, loaded):
         (root / "ants" / f"bad{i}.png").write_bytes(b"")
     message = (
         r"data.max_bad_share: 5 of 45 files cannot be used, more than the share 0.1; "
-        r"5 files are left out: empty file: 'ants/bad0.png', .* and 2 more; repair or remove "
+        r"5 files are left out \('ants/bad0.png', .* and 2 more\): empty file; repair or remove "
         r"these files, or raise data.max_bad_share"
     )
     with pytest.raises(ValueError, match=message):
@@ -133,7 +133,8 @@ def test_no_readable_image_is_refused(tmp_path, loaded):
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)
         (root / name / "x.png").write_text("no image")
-    with pytest.raises(ValueError, match="no readable image; 2 files are left out: not an image"):
+    message = r"no readable image; 2 files are left out \('a/x.png', 'b/x.png'\): not an image"
+    with pytest.raises(ValueError, match=message):
         loaded(root)
 
 
@@ -390,8 +391,8 @@ def test_reasons_that_differ_only_in_numbers_share_a_line():
     entries = [Quarantined(f"{i}.png", f"{i} x {i} px is too large") for i in range(5)]
     entries.append(Quarantined("x.png", "empty file"))
     assert left_out(entries) == [
-        "5 files are left out: 0 x 0 px is too large, or similar: '0.png', '1.png', '2.png' and 2 "
-        "more",
+        "5 files are left out ('0.png', '1.png', '2.png' and 2 more): 0 x 0 px is too large, or "
+        "similar",
         "'x.png' is left out: empty file",
     ]
 

@@ -66,8 +66,8 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
 FEW = 4  # Up to this number of batches, reading directly is faster than starting a pipeline.
 
 
-def _few(inputs: Inputs, batch_size: int) -> list[slice]:
-    """Returns for each batch the slice of its examples.
+def _slices_if_few(inputs: Inputs, batch_size: int) -> list[slice]:
+    """Returns a list with one Python `slice` per batch: the positions of its examples.
 
     The list is empty if there are more than `FEW` batches, or if `inputs.array` is None.
     """
@@ -83,8 +83,8 @@ def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
     Up to `FEW` batches are read directly from the array, which is faster than a tf.data pipeline.
     More batches come from the pipeline of `evaluation`.
     """
-    if few := _few(inputs, batch_size):
-        return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)
+    if slices := _slices_if_few(inputs, batch_size):
+        return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in slices)
     return evaluation(inputs, batch_size)
 
 
@@ -92,8 +92,8 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable
     """Returns all examples in order, in batches, augmented as training augments them in `epoch`."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
-    if few := _few(inputs, batch_size):
-        return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in few)
+    if slices := _slices_if_few(inputs, batch_size):
+        return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in slices)
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
     pairs = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows)
     return untuned(pairs.map(unconverted(augmented), CORES))
@@ -129,9 +129,9 @@ def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
 
 
 def num_steps(count: int, batch_size: int) -> int:
-    """Returns the number of training steps in an epoch: 1 if there are fewer examples than a batch.
+    """Returns the number of training steps in an epoch, at least 1.
 
-    With more examples, an incomplete last batch is left out.
+    An incomplete last batch is left out, unless it is the only batch.
     """
     return max(1, count // batch_size)
 
@@ -144,7 +144,7 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
 
     Args:
       place: a variable, `(2,) int64`: the epoch, and the step to start from. Each new iterator
-        reads the value that the variable has at that time.
+        over the batches starts at the current value of the variable.
     """
     finish = _finisher(inputs.labels, how)
     batch_size = min(how.batch_size, len(inputs))

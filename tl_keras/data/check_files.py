@@ -40,16 +40,17 @@ def checked_by(settings: Any) -> list:
 def check_all(
     root: Path, files: list[str], settings: Any, cache_folder: Path, with_hashes: bool = False
 ) -> dict[str, Any]:
-    """Checks files and returns the result of each, by file. Unchanged files are not read again.
+    """Checks files; returns a dict from each file to its result.
 
-    Each result is a `Checked` of the modality. Its `reason` says why the file cannot be used; it is
-    empty if the file can be used. Its `digest` is the SHA-256 of the content (hex).
+    Unchanged files are not read again. Each result is a `Checked` of the modality. Its `reason`
+    says why the file cannot be used; it is empty if the file can be used. Its `digest` is the
+    SHA-256 of the content (hex).
 
     Args:
       settings: the config section of the modality.
       cache_folder: the folder with cached checks. A cached check is used if these are the same as
-        before: the size of the file, its times of change, and the setting that limits files, such
-        as `image.max_pixels`.
+        before: the size of the file, its timestamps (mtime and ctime), and the setting that limits
+        files, such as `image.max_pixels`.
       with_hashes: whether the results need perceptual hashes (`looks`), by which near-duplicates
         are found. Files whose cached check lacks them are read again.
     """

@@ -45,16 +45,16 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     The field `suspects` lists these examples. Each has `file`, `split`, `label`, the `suggested`
     class, the `probability` of that class, and the `label_probability` of `label`. The
     probabilities come from heads that were not fitted on the example. A second field,
-    `suspects_judge`, says how good these heads are: for what share of the examples the likeliest
-    class is the label. If labels cannot be compared with predictions, the only field is
-    `suspects_note`, the reason.
+    `suspects_judge`, says how good these heads are. Its `agreement` is the share of examples whose
+    label is also the likeliest class. If labels cannot be compared with predictions, the only field
+    is `suspects_note`, the reason.
 
     Args:
       features: for each split, `Inputs` whose array holds features, `(n, channels) float32`.
     """
     labels_of = tasks.maybe(dataset.task, "labels")
     if labels_of is None:
-        why = f"the task {dataset.task} does not support this"
+        why = f"the task {dataset.task} does not support this comparison"
         return {"suspects_note": f"labels were not compared with predictions: {why}"}
     pooled = np.concatenate([inputs.array for inputs in features.values()])
     labels = np.concatenate([inputs.labels for inputs in features.values()])
@@ -63,7 +63,7 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     if pooled.size > MAX_FEATURES:
         why = (
             f"the data set is too large: {len(pooled)} examples with {pooled.shape[1]} features "
-            f"each; at most {MAX_FEATURES:.0f} features in all can be compared"
+            f"each; at most {MAX_FEATURES:.0f} feature values in all can be compared"
         )
         return {"suspects_note": f"labels were not compared with predictions: {why}"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
@@ -73,7 +73,7 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """Returns the fields of `suspected`, only for train, computed from given predictions.
+    """Returns the fields that `suspected` returns, for examples of train, from given predictions.
 
     For tasks such as regression, whose answers are not classes, the only field is `suspects`, an
     empty list.

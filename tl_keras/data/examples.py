@@ -41,8 +41,9 @@ class Listing:
 
     Attributes:
       root: the folder that the names of the files are relative to.
-      checked: the results of the checks that the source has made, by the name of the example. It
-        checks only examples in shards of TensorFlow Datasets. All other files are checked later.
+      checked: a dict from the name of an example to the result of its check. It has only examples
+        in shards of TensorFlow Datasets, which the source checks. All other files are checked
+        later.
       shards: the shards that training examples are streamed from; None if each example is a file.
     """
 

@@ -78,7 +78,10 @@ class Inputs:
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
     def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:
-        """Returns the random numbers that augment each example in this view, see `numbers_of`."""
+        """Returns the random numbers that make augmented view `view` of each example.
+
+        See `numbers_of`.
+        """
         if self.rows is None:
             return numbers_of(len(self), how, view)
         return tf.gather(numbers_of(self.pool, how, view), self.rows)
@@ -243,7 +246,7 @@ def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def free_memory() -> int:
-    """Returns the bytes of memory that are free on the machine and in its container."""
+    """Returns the bytes of free memory: of the machine or of the container, whichever has less."""
     free = psutil.virtual_memory().available
     try:
         limit, used = ((CONTAINER / name).read_text() for name in ("memory.max", "memory.current"))
@@ -255,7 +258,7 @@ def free_memory() -> int:
 
 
 def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
-    """Returns the random numbers that augment `count` examples in the given view.
+    """Returns the random numbers that make augmented view `view` of `count` examples.
 
     The result is `(count, columns) float32` in [0, 1). The augmentations of one example take
     `columns` numbers.

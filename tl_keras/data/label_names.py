@@ -1,4 +1,4 @@
-"""Compares names of classes: nearly equal names, names that look equal, and missing labels."""
+"""Finds class names that are nearly equal or look equal, and labels that mean a missing label."""
 
 import re
 import unicodedata
@@ -50,7 +50,11 @@ def quoted(name: str) -> str:
 
 
 def as_label_lines(names: Sequence[str]) -> list[str]:
-    """Returns each name as one line of a label file. Names that would look the same are escaped."""
+    """Returns each name as one line of a label file.
+
+    Names that look like another name on a screen, or have no visible character, are escaped as in
+    Python strings.
+    """
     lines = [" ".join(name.split()) for name in names]
     counts: defaultdict[str, int] = defaultdict(int)
     for line in lines:

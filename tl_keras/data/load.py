@@ -143,7 +143,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Audited:
 
 
 def _with_strata(splits: Splits, task: str) -> Splits:
-    """Returns the examples with their `stratum`, or unchanged if each stratum equals the label."""
+    """Returns the splits with `Example.stratum` filled in; unchanged if all equal the labels."""
     targets = tasks.of(task, "targets")
     labels = [example.label for examples in splits.values() for example in examples]
     strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
@@ -166,7 +166,7 @@ def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
 
 
 def _groups_in_several_splits(audited: _Audited) -> Iterator[str]:
-    """Yields a message for each group with files in several splits: train would leak into test."""
+    """Yields a message for each group in several splits: it would leak train into val or test."""
     where = defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -237,8 +237,8 @@ def _alike(
     if not carved:
         return [], [], []
     if len(examples) > copies.MAX_EXAMPLES:
-        too_many = f"among more than {copies.MAX_EXAMPLES} {pictures}"
-        return [], [f"near-duplicates are not searched for {too_many}"], []
+        why = f"because {len(examples)} {pictures} are more than the limit of {copies.MAX_EXAMPLES}"
+        return [], [f"near-duplicates are not searched for, {why}"], []
     sizes = Counter(map(stratum_of, examples))
     kept, separated, warnings = [], [], []
     similar = copies.with_similar_hashes([example.checked.looks for example in examples])
@@ -247,10 +247,10 @@ def _alike(
         return [], [], []
     if len(suspects) > MAX_SUSPECTS:
         warning = (
-            f"{len(suspects)} {pictures} may be near-duplicates, but at most {MAX_SUSPECTS} can be "
-            "compared, so near-duplicates may lie in different splits"
+            f"{len(suspects)} {pictures} may be near-duplicates, but are not compared, because the "
+            f"limit is {MAX_SUSPECTS}; near-duplicates may lie in different splits; to keep them "
+            "together, list the files in a CSV with a column 'group'"
         )
-        warning += "; to keep some together, list the files in a CSV with a column 'group'"
         return [], [warning], []
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]

@@ -10,7 +10,7 @@ from tl_keras.data.inputs import Inputs, prepared_split
 
 @dataclass(frozen=True)
 class Data:
-    """A data set with its prepared examples by split.
+    """A data set with the prepared examples of each split.
 
     Attributes:
       pool: for a fold of cross-validation, the data of all folds, joined in the split train. Their

@@ -35,15 +35,15 @@ def of_splits(
 ) -> Iterator[str]:
     """Yields messages about splits without examples.
 
-    If train is empty, there is only one message. Else there is one for train and one for val, if
-    this split lacks examples of a class. A last message says that no examples are left for test,
-    although `data.test` asks for some.
+    If train is empty, this is the only message. Otherwise, each of train and val that lacks
+    examples of a class has one message. If `data.test` asks for test examples but none are left,
+    a last message says so.
 
     Args:
       answers: the names of the classes; empty for tasks such as regression, whose answers have no
         names.
       given: which of val and test the data source provides; the others are carved from train.
-      bad: for each label, the files that cannot be used.
+      bad: a dict from each label to its files that cannot be used.
     """
     noun, nouns = modalities.nouns(config.modality)
     one, many = tasks.of(config.task, "names").NOUNS
@@ -91,7 +91,7 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
     """
     if not total:
         lines = "".join(f"{line}; " for line in left_out(bad)[:1])
-        return f"{lines}repair its files, or remove the {noun}"
+        return f"{lines}repair the files of this {noun}, or remove the {noun}"
     if given:
         return f"move some of these into {given}, or remove the {noun}"
     return (

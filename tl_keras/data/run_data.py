@@ -17,12 +17,13 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     """Returns the data of a run, checked, split and prepared; writes `data.json`, `findings.json`.
 
     Args:
-      strict: whether data that cannot be trained on raise a ValueError. If not, only warnings say
-        so.
+      strict: whether to raise a ValueError if the data cannot be trained on. If False, the reasons
+        become warnings of the data set.
       pooled: whether to join train and val, for a caller that divides them into folds.
 
     Raises:
-      ValueError: the data cannot be used, or have changed since the run started.
+      ValueError: the data cannot be read, have changed since the run started, or, if `strict` is
+        True, cannot be trained on.
     """
     config = run.config
     with run.timed("data"):

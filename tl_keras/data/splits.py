@@ -26,20 +26,20 @@ def carve(
 
     A unit is a set of examples that must stay in one split: exact copies, a group, near-duplicates,
     and all examples that are connected by these. A stratum is a set of examples, such as a class.
-    Each stratum is divided among the splits in the same proportions: its units are ranked by a hash
-    of their content and `data.split_seed`, the first ones form test, the next ones val. So the
-    shares are exact to half a unit. If a file is added, at most its own unit and the units next to
-    it in rank move to another split.
+    Each stratum is divided among the splits in the same proportions. Its units are ranked by a hash
+    of their content and `data.split_seed`. The first units form test, the next ones val, and the
+    others train. So the shares are exact to half a unit. If a file is added, at most its own unit
+    and the units next to it in rank move to another split.
 
     Args:
       splits: the examples of each split; missing splits are empty.
-      groups: by file, the name of its group, for files with a group.
+      groups: a dict from each file that belongs to a group to the name of the group.
       config: the shares of val and test, the split seed and `examples_per_class`.
       alike: sets of near-duplicates.
 
     Raises:
-      ValueError: `val` of the source has so many examples that `examples_per_class` leaves none
-        for train.
+      ValueError: the data source provides a val that has so many examples of a class that
+        `examples_per_class` leaves none for train.
     """
     units, seed = _units(splits["train"], groups, alike), config.split_seed
     named: dict[str, str] = {}

@@ -91,8 +91,8 @@ class Request:
     """A request for an array of the cache.
 
     Attributes:
-      key: JSON values that determine the content of the array. The value of `kind` describes the
-        array in words.
+      key: a dict of JSON values that determine the content of the array. Its entry `kind` describes
+        the array in words.
     """
 
     key: dict[str, Any]
@@ -198,7 +198,8 @@ def _write(
     """Computes the missing arrays and writes them to the cache.
 
     Args:
-      missing: the file and request of each missing array, by its position in the list of requests.
+      missing: a dict from the position of each missing array in the list of requests to its file
+        and request.
       count: the length of that list, which also has the requests of arrays that are cached.
     """
     arrays: list[Any] = [None] * count
@@ -282,7 +283,7 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
 
 
 def _remove_abandoned(arrays: Path) -> None:
-    """Removes unfinished files of arrays that no process has locked."""
+    """Removes unfinished array files, unless a process has locked the array to write it."""
     names = {path.name.split(".", 2)[2] for path in arrays.glob(f"{TEMPORARY}*.*")}
     for name in filter(lambda name: KEY.fullmatch(Path(name).stem), names):
         with contextlib.suppress(Timeout), FileLock((arrays / name).with_suffix(".lock"), 0):

@@ -46,5 +46,5 @@ def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]
             continue
         if len({entry.reason for entry in group}) > 1:
             reason = f"{reason}, or similar"
-        lines.append(f"{len(files)} files are {how}: {reason}: {shortened(files)}")
+        lines.append(f"{len(files)} files are {how} ({shortened(files)}): {reason}")
     return lines

@@ -1,1 +1,1 @@
-"""Sources of examples: class folders, CSV, TensorFlow Datasets. They list files without opening."""
+"""Lists examples of class folders, CSV files and TensorFlow Datasets. Opens no listed file."""

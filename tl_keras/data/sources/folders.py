@@ -213,11 +213,11 @@ def _check_splits(splits: dict[Path, str], listing: Listing) -> None:
 
 
 def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> None:
-    """Raises ValueError if the folders seem to be split folders, or one folder around the classes.
+    """Raises ValueError if supposed class folders seem to be splits, or to contain the classes.
 
     If folders such as `images_train` and `images_test` were used as classes, the model would learn
-    to tell the splits apart. If there is only one folder, and it contains only folders, these may
-    be the real class folders.
+    to tell the splits apart. If there is only one folder, and it contains only folders, these inner
+    folders may be the real class folders.
     """
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
     if named and all(named.values()) and len(set.union(*named.values())) > 1:

@@ -42,7 +42,7 @@ def split_of(name: str) -> str:
 
 
 def splits_in(name: str) -> set[str]:
-    """Returns the splits whose names are words in `name`: `train` for `seg_train`."""
+    """Returns the splits whose names are words in `name`, such as `train` for `seg_train`."""
     return {SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS}
 
 

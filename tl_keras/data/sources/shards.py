@@ -42,7 +42,7 @@ class Shards:
     feature: str
 
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
-        """Returns the examples of the split, encoded, for example as JPEG.
+        """Returns the examples of the split as they are stored, for example as JPEG; not decoded.
 
         Each example is a dict of `label`, `tfds_id` and the feature that `feature` names. The
         examples are in the order of the split, unless `choices` changes the order.
@@ -63,9 +63,10 @@ class Shards:
     def shuffled(self, names: Sequence[str], seed: int) -> Callable[[int], tf.data.Dataset]:
         """Returns a function that reads the examples of one epoch in random order.
 
-        From the number of the epoch it makes a data set of `(index int64, encoded example)`. The
-        order depends only on the seed and the epoch: the shards are in random order, several are
-        read at the same time, and their examples go through a shuffle buffer.
+        The argument of this function is the number of the epoch. It returns a `tf.data.Dataset` of
+        pairs `(index int64, encoded example)`. Their order depends only on the seed and the epoch:
+        the shards are in random order, several are read at the same time, and their examples go
+        through a shuffle buffer.
 
         Args:
           names: `tfds_id` of the examples to read; `index` is a position in this list.
@@ -98,7 +99,7 @@ class Shards:
         return example[self.feature]
 
     def unpack(self, names: Sequence[str], folder: Path) -> None:
-        """Writes each of the named examples, encoded, to a file `folder/name` unless it exists."""
+        """Writes the stored bytes of each named example to `folder/name`; skips existing files."""
         missing = [name for name in names if not (folder / name).exists()]
         if not missing:
             return

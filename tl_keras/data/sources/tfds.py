@@ -254,7 +254,7 @@ def _folders(names: list[str], builder: str) -> list[str]:
 
 
 def _unpack(source: _Source, split: str, folder: Path) -> int:
-    """Writes each example of a split, encoded, to a file in the folder of its label.
+    """Writes the stored bytes of each example of a split to a file in the folder of its label.
 
     Returns the number of examples that were left out because they have no label.
     """

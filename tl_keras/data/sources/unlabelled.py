@@ -1,4 +1,4 @@
-"""Loads the examples that a teacher model labels, as `data.unlabelled` names them.
+"""Loads the examples of `data.unlabelled`, which a teacher model labels.
 
 They are the files of a folder of any layout, or the examples that `data.examples_per_class` leaves
 out.
@@ -25,8 +25,9 @@ class Unlabelled:
     """Readable examples whose content is in no split.
 
     Attributes:
-      examples: one example for each content. For files, the label is the class that their folder is
-        named after, or `UNKNOWN` if the folder is not named after a class of the model.
+      examples: the examples; of files with equal content, only the first. If `data.unlabelled` is a
+        folder, the label of a file is the class that its own folder is named after, or `UNKNOWN` if
+        this folder is not named after a class of the model.
       quarantined: the files that cannot be used.
       warnings: sentences about files that are left out for another reason, such as copies.
       listed: the stamp of the folder `data.unlabelled`, see `changed_since.stamp`; None if
