@@ -278,7 +278,7 @@ def _finished(run: "Run | str | Path") -> "Run":
 
 
 def _with_fields(run: "Run", section: str, fields: "Mapping[str, Any]") -> "Run":
-    """Returns a copy of the run, in whose config the section `section` has the values `fields`."""
+    """Returns a copy of the run whose config has the values `fields` in the section `section`."""
     from dataclasses import replace
 
     from tl_keras.config import text as configs

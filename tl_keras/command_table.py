@@ -5,8 +5,8 @@ from dataclasses import dataclass
 DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
 EXIT_STATUSES = {
     DONE: "The command did its work.",
-    FAULT: "A bug in tl-keras, with a traceback; or the program that reads its output from a pipe, "
-    "such as 'head', has ended.",
+    FAULT: "tl-keras has a bug and shows a traceback. Or its output went through a pipe to a "
+    "program, such as 'head', that ended before it had read everything.",
     USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
     "full disk. One message says what is wrong and what to do.",
     MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
@@ -50,7 +50,7 @@ COMMANDS = {
         example="tl-keras finetune --data=photos --workdir=runs/photos",
     ),
     "search": Command(
-        "Tries values of freeze depth, learning rate and more; 'finetune' tests the best model.",
+        "Tries freeze depths, learning rates and more; a later 'finetune' tests the best model.",
         _RUN,
         example="tl-keras search --data=photos --workdir=runs/photos --set search.trials=20",
     ),

@@ -1,4 +1,7 @@
-"""`Maybe`: the type of a value that may be None. Type checkers demand no check for None."""
+"""`Maybe`: the type of a value that may be None, which code may use without a check for None.
+
+Type checkers accept such a use of `Maybe[T]`, but not of `T | None`.
+"""
 
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 

@@ -100,8 +100,8 @@ def _suspects(findings: dict[str, Any]) -> str:
 def of_formats(run: Run) -> Result:
     """Returns the run's result with only the exports in the formats that its config now names.
 
-    If no LiteRT file is among these, `shipped` is None: the LiteRT file that the run ships was made
-    by an earlier command.
+    If none of these exports is a LiteRT file, the returned result has `shipped=None`, because the
+    file that the run ships was made by an earlier command.
     """
     formats, result = run.config.export.formats, run.result
     exports = {name: entry for name, entry in result.export.items() if name in formats}

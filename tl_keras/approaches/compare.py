@@ -91,7 +91,7 @@ def planned(config: RunConfig) -> list[Planned]:
     """Returns the approaches that a config asks for, in the order in which they run.
 
     Raises:
-      ValueError: the config does not fit one of the approaches.
+      ValueError: the config cannot be used for at least one of the approaches.
     """
     wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
@@ -147,7 +147,7 @@ def _approach(
 
 
 def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, ModelConfig]:
-    """Returns `{approach: section "model" of its config}`, for the backbones to rank."""
+    """Returns `{approach: section "model" of its config}`, one entry for each backbone to rank."""
     others = [approach for approach in approaches if approach.name.startswith("backbone_")]
     return {"finetune": config.model} | {
         approach.name: approach.config.model for approach in others
@@ -194,9 +194,10 @@ def _run_one(approach: Run) -> None:
 
 
 def _bounded(run: Run, approach: Planned, num_sharing: int) -> RunConfig | None:
-    """Returns an approach's config. For approaches in `BOUNDED`, it has a limit in minutes.
+    """Returns an approach's config, which limits the minutes of approaches in `BOUNDED`.
 
-    An approach that was started before keeps its earlier limit. Returns None if no time is left.
+    An approach that was started before keeps its earlier limit. Returns None if the approach was
+    not started before and no time is left.
 
     Args:
       num_sharing: how many approaches share the rest of `compare.minutes`, this one included.

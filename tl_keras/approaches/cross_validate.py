@@ -73,7 +73,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 
 
 def _check(config: RunConfig) -> None:
-    """Raises ValueError if another section of the config rules out cross-validation."""
+    """Raises ValueError if the config's data, weights or search rule out this cross-validation."""
     if config.data.source == "glyphs":
         raise ValueError(
             "data.source: glyphs makes new pictures for each epoch, which cannot be divided into "
@@ -164,9 +164,9 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
-    """Returns the strength of the head's regularisation whose validation loss is the lowest.
+    """Returns the strength of the head's regularisation with the lowest mean validation loss.
 
-    The loss of a strength is its mean over the folds.
+    For each strength, the loss is averaged over the folds.
     """
     losses: dict[float, list[float]] = {}
     for fold in every:

@@ -112,7 +112,7 @@ def _frozen(depth: freeze.Freeze) -> str:
 def _seconds(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> dict[str, float]:
-    """Returns the seconds of each phase: seconds per batch or step, multiplied by their number."""
+    """Returns the estimated seconds of each phase, such as seconds per step * number of steps."""
     inputs = data.inputs
     sizes = {split: len(inputs[split]) for split in SPLITS}
     batch = next(iter(batches.evaluation(inputs["train"], features.BATCH_SIZE)))
@@ -154,7 +154,7 @@ def _step(
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Returns the seconds of the first call, including tracing, and the median of later calls."""
+    """Returns seconds: of the first call of `work`, with tracing, and the median of later calls."""
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         started = time.monotonic()

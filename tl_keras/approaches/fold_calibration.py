@@ -35,12 +35,15 @@ def correction(data: Data, agreeing: Sequence[Fold]) -> float:
 def held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the folds' predictions for the examples that they held out, and the labels.
 
-    With `export.abstain`, the predictions are calibrated like those of the final model, because a
-    threshold suits an exported file only if it is chosen on predictions with the same calibration.
-    A refitted final model has its temperature multiplied by `correction`, since each fold's
-    temperature was fitted to few examples. For such a final model, this function multiplies the
-    folds' temperatures, too. The folds that keep the same candidate (head-only, fine-tuned, ...)
-    share one factor. For other final models, the predictions stay as they are.
+    With `export.abstain`, the predictions are calibrated like those of the final model. The
+    threshold for abstaining is chosen on them, and suits an exported file only if the file is
+    calibrated in the same way.
+
+    The temperature of a refitted final model is multiplied by the result of `correction`, since
+    each fold's temperature was fitted to few examples. So the folds' temperatures are multiplied,
+    too. `correction` gives one factor for all folds that keep the same candidate (head-only,
+    fine-tuned, ...). For other final models, and without `export.abstain`, the predictions stay as
+    they are.
     """
     config = every[0].run.config
     predictions, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels
@@ -65,7 +68,7 @@ def is_corrected(config: RunConfig) -> bool:
 
 
 def abstaining(data: Data, every: Sequence[Fold]) -> Abstaining | None:
-    """Measures abstaining: how often the folds' models decide, and how often they are then right.
+    """Measures how often the folds' models answer instead of abstaining, and how often correctly.
 
     Each model is measured on the examples that its fold held out. Its threshold is chosen on the
     examples that the other folds held out. Returns None if `export.abstain` is not set, or if the

@@ -1,4 +1,4 @@
-"""parallel: a teacher model, trained on few labelled examples, labels many for student models.
+"""parallel: a teacher model, trained on few labelled examples, labels many unlabelled ones.
 
 Each student model trains on one segment (part) of the examples that the teacher labelled. The
 students are merged into one model, which may be the teacher of the next round. No decision depends

@@ -65,7 +65,13 @@ def run(run: Run, values: Any) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Requested:
-    """An example to predict on, a file or an array, or the reason why it cannot be used."""
+    """An example to predict on.
+
+    Attributes:
+      name: the name of the example in the output.
+      source: the file or array; None if the file was refused without being read.
+      error: the reason why the example cannot be used; empty if it can.
+    """
 
     name: str
     source: Path | np.ndarray | None

@@ -1,6 +1,6 @@
 """Ranks backbones by their features, and fits heads on growing parts of the training examples.
 
-compare does both before it trains anything.
+`compare` does both before its first approach trains.
 """
 
 import time
@@ -31,7 +31,7 @@ def rank(run: Run, data: Data, compared: Mapping[str, ModelConfig]) -> None:
     With `compare.learning_curve` it also records `learning_curve`, for the approach `finetune`.
 
     Args:
-      compared: `{approach: section "model" of its config}`, for the backbones to rank.
+      compared: `{approach: section "model" of its config}`, one entry for each backbone to rank.
     """
     labels, ranking = data.inputs["train"].labels, []
     transfer = tasks.maybe(run.config.task, "transfer")
@@ -102,7 +102,7 @@ def _subset(strata: np.ndarray, share: float, seed: int) -> np.ndarray:
 
     Args:
       strata: the stratum of each example, such as its class, `(examples,)`.
-      share: the share of each stratum that is chosen, 0..1; at least one example is chosen.
+      share: the share of each stratum that is chosen, 0..1; at least one example of each.
     """
     generator, rows = np.random.default_rng(seed), []
     for stratum in np.unique(strata):

@@ -15,11 +15,12 @@ Scores = dict[str, dict[str, float]]
 
 
 def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recommended:
-    """Returns the approach with the best mean score on the validation examples that all predicted.
+    """Returns the name of the best approach, and its comparisons with all other approaches.
 
-    If several approaches are equally good, the first of them wins. The returned object also
-    compares the best approach with every other approach, on validation and on test. The choice does
-    not depend on test. The object is empty if all approaches have no validation example in common.
+    The best approach has the best mean score on the validation examples that all approaches
+    predicted. If several approaches are equally good, the first of them wins. The comparisons are
+    made on validation and on test; the choice does not depend on test. The returned object is empty
+    if no validation example was predicted by all approaches.
 
     Args:
       runs: the result of `scores_of` for each approach, by name.
@@ -38,9 +39,9 @@ def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recomm
 def gain_of_chain(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> dict[str, Against]:
     """Returns for each split the main metric of `chain` minus that of `finetune`.
 
-    Each entry also has the 95% interval of this difference, the number of examples, and how many of
-    them only one of both approaches predicts correctly. `chain` starts from the weights of an
-    earlier run, `finetune` does not.
+    Each entry also has the 95% interval of this difference, and three counts: all examples, those
+    that only `chain` predicts correctly, and those that only `finetune` predicts correctly. The
+    approach `chain` starts from the weights of an earlier run, `finetune` does not.
 
     Args:
       runs: the result of `scores_of` for each approach, by name.
@@ -72,7 +73,10 @@ def _on_common_examples(runs: Mapping[str, Scores]) -> dict[str, dict[str, np.nd
 
 
 def scores_of(folder: Path, task: str) -> Scores:
-    """Reads `predictions.csv` of a run, and returns a score for each prediction in the file."""
+    """Returns a score for each prediction in `predictions.csv` of a run.
+
+    The task defines the score, such as 1.0 for a right and 0.0 for a wrong prediction.
+    """
     scores: Scores = {}
     score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:

@@ -75,7 +75,7 @@ def account(run: Run, result: Result) -> None:
     """Adds to a run's record the activations that a job stored, and the seconds of some phases.
 
     In these phases, the job computed activations and fitted a head. Later jobs of the run reuse
-    both, so their seconds count for the whole run.
+    both, so the seconds of these phases count for the whole run.
     """
     before = run.record.get("seconds", {})
     spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}

@@ -49,7 +49,7 @@ class Failure:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the child failed because of a bug, not of something that the user can correct."""
+        """Whether a bug made the child fail; False if the user can correct the reason."""
         return self.status >= 0 and self.status != USER_ERROR
 
 
@@ -113,7 +113,10 @@ def start(one: Child, threads: int) -> subprocess.Popen:
 
 
 def _collect(pool: _Pool, retries: int, on_done: Callable[[Child], None]) -> None:
-    """Takes the children that have ended out of `pool.running`, and queues failed ones again."""
+    """Removes from `pool.running` the children that have ended, and queues failed ones to restart.
+
+    A child that failed in all its attempts goes to `pool.failed`.
+    """
     for one, process in list(pool.running.items()):
         if process.poll() is None:
             continue

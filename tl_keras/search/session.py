@@ -51,7 +51,7 @@ class Memory:
     Attributes:
       spare: pretrained backbones that are loaded, but not used by an architecture yet.
       open: architectures in memory.
-      counts: the size and time of an architecture's stored activations; see `Shared.counts`.
+      counts: the bytes of stored activations, and the seconds to get them; see `Shared.counts`.
       labels: models in words (backbone, weights and head); the key is the config's `model` as JSON.
     """
 
@@ -86,7 +86,7 @@ class Session:
         together, or None without folds; see `dealing.data_of`.
       entries: `search.space`, with `blocks` replaced by a list of freeze depths.
       learnt: results of trials that later trials reuse.
-      memory: a cache.
+      memory: what the search keeps in memory between trials, only to save time.
     """
 
     run: Run
@@ -140,8 +140,8 @@ def replace_by_config(session: Session, proposal: Any, values: dict[str, Any]) -
     trial than random values.
 
     Args:
-      proposal: the trial that the tuner proposes; its values are replaced.
-      values: `{field: value}` of `proposal`, replaced by the same values.
+      proposal: the trial that the tuner proposes; its values are replaced in place.
+      values: `{field: value}` of `proposal`; changed in place in the same way.
     """
     config = session.run.config
     plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
@@ -185,7 +185,7 @@ def _label(model: ModelConfig) -> str:
 
 
 def _short_path(path: str) -> str:
-    """Returns the names of a path's folder and file, since files of two runs have equal names."""
+    """Returns the last two names of a path; the file name alone does not tell two runs apart."""
     return "/".join(Path(path).parts[-2:])
 
 

@@ -76,7 +76,7 @@ def label(
 
 
 def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
-    """Returns a label for each example, which is the class folder that the example lies in.
+    """Returns a label for each example: the class whose class folder contains the example.
 
     Raises:
       ValueError: an example lies in no class folder.

@@ -87,9 +87,10 @@ def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> 
 
     The candidates are the single students, the `average` of their weights, their `ensemble`, and
     the teacher. If no candidate is clearly better, the average is chosen, since it is as small as
-    one student. The teacher is chosen only if it is right significantly more often. If the mean
-    loss decided this, one confident mistake of the students in six examples would be enough to
-    choose even a bad teacher. A `parallel.merge` other than `auto` names the choice instead.
+    one student. The teacher is chosen only if it is right significantly more often than the
+    candidate chosen from the others. If the mean loss decided between these two, one confident
+    mistake of the students in six examples would be enough to choose even a bad teacher. A
+    `parallel.merge` other than `auto` names the choice instead.
 
     Args:
       answers: `(val, classes)` probabilities of each candidate, by name.
