@@ -24,11 +24,11 @@ def choose(
 
     1. A LiteRT file can be chosen if its status is "ok" and it is within `export.max_bytes` and
        `export.max_latency_ms`.
-    2. Of these files, those remain that are little worse than the model on validation, as the
-       task's function `is_sound` decides. If there are none, those remain that lose least of the
-       main score.
-    3. Of these files, those remain that are at most `NEARLY` times as large as the smallest. The
-       fastest of them is chosen, because on many devices small files differ more in speed than in
+    2. Files that are much worse than the model on validation are dropped, namely those that the
+       task's function `is_sound` rejects. If it rejects all files, those that lose least of the
+       main score are kept.
+    3. Files that are more than `NEARLY` times as large as the smallest are dropped. The fastest of
+       the other files is chosen, because on many devices small files differ more in speed than in
        size.
 
     Args:
@@ -60,7 +60,7 @@ def choose(
 
 
 def _excess(entry: Exported, config: ExportConfig) -> float:
-    """Returns by which factor a file exceeds a limit; 1 if it is within both limits.
+    """Returns the factor by which a file exceeds a limit; 1 if the file is within both limits.
 
     The limits are `export.max_bytes` and `export.max_latency_ms`. If both are exceeded, the larger
     factor is returned.

@@ -96,7 +96,7 @@ def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Seq
 
     Args:
       made: the result of `export`. The files that it lists are moved.
-      others: names of files and folders in `new` that `made` does not list and that are moved, too.
+      others: names of other files and folders in `new`, which `made` does not list, to move too.
     """
     for name in [*(Path(entry.path).name for entry in made.values()), *others]:
         if (folder / name).is_dir():  # A rename cannot replace an existing folder.

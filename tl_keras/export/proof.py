@@ -198,7 +198,7 @@ def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported
         OK
         if difference <= bound
         else f"{writing.judged.ANSWERS} differ by up to {difference:.2g} from those of "
-        f"model.keras, which is over export.max_difference {bound:g}"
+        f"model.keras; this difference is over export.max_difference {bound:g}"
     )
     return Exported(**entry, val=_on_validation(answers["val"], subject, writing), status=status)
 

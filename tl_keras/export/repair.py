@@ -44,9 +44,9 @@ def repair(
     returned.
 
     Args:
-      first: how much worse than the model the file is in which all operators are quantised.
-      judge: makes a file in which the given operators stay float, and returns how much worse than
-        the model it is.
+      first: for the file in which all operators are quantised: how much worse it is than the model.
+      judge: makes a file in which the given operators stay float, and returns how much worse this
+        file is than the model.
       cost: quantises only the given operators, and returns how far the answers then are from those
         of the float model, 0..1.
       candidates: positions of the operators that can be quantised, in the order of the graph.

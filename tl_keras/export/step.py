@@ -122,9 +122,9 @@ def exported_again(
 ) -> Result:
     """Exports the model of a finished run with the current config section `export`.
 
-    If the new files include LiteRT files, the file to ship is chosen among these, and an earlier
-    file to ship is removed if none of them is good enough. Otherwise the earlier file to ship
-    stays.
+    If the new files include LiteRT files, the file to ship is chosen among these. If none of these
+    is good enough, an earlier file to ship is removed. If the new files include no LiteRT file, an
+    earlier file to ship stays.
 
     Args:
       judge, held_out: see `exported`.

@@ -16,13 +16,13 @@ NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 @dataclass(frozen=True)
 class Front:
-    """How a graph normalises its input x (0..255) before all else: to `scale * (x - zero)`.
+    """The normalisation at the start of a graph: the input x (0..255) to `scale * (x - zero)`.
 
     In an int8 file `zero` must be an integer, so the normalisation is slightly different there.
 
     Attributes:
-      start: position of the cast to float, the first operator of the normalisation, among the
-        graph's operators: 0, or 1 if the graph reverses the channels before it.
+      start: position of the cast to float among the graph's operators. The normalisation begins
+        with this cast. The position is 1 if the graph first reverses the channels, else 0.
       tensor: name of the tensor that holds the normalised input.
       operators: number of operators of the normalisation, without the cast.
       scale: factor of the normalisation.

@@ -102,13 +102,12 @@ def keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
 
 
 def response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns a layer's output without bias, `(channels,)`, for an input of constant channels.
+    """Returns a layer's output without bias, `(channels,)`, if each input channel is constant.
 
     Padding at the borders is ignored.
 
     Args:
-      x: the value of each input channel, `(input channels,)`. Each channel has its value at every
-        position.
+      x: `(input channels,)`; the value that each input channel has at every position.
     """
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))

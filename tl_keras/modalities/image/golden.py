@@ -131,7 +131,7 @@ def _answering(interpreter: Any) -> Answer:
 def _tolerances(
     inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], answer: Answer, plain: Answer
 ) -> list[dict[str, float]]:
-    """Returns, for each image, how much a probability from a correct device may differ.
+    """Returns, for each image, how far a correct device's probability may be from the expected one.
 
     Each image has two bounds, as in `{"pixels": 0.03, "file": 0.06}`: `pixels` is for a device that
     gets the prepared pixels, `file` is for a device that decodes and resizes the file itself.
@@ -191,8 +191,8 @@ def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]
     """Returns the indices of up to `count` images that best reveal the faults of a device.
 
     The faults take turns, more than once if needed: at each turn, the image is chosen whose answer
-    that fault changes most. The first images (as many as `ORIGINALS`) are chosen among those with
-    an original file, if any are left, and the last images (as many as `MADE`) among those without.
+    that fault changes most. The first `ORIGINALS` images are chosen among images with an original
+    file, and the last `MADE` images among images without one, as long as any of these are left.
 
     Args:
       changes: `(images, faults)`, the change of the answer by a fault, divided by the change that

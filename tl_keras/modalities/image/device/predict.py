@@ -105,7 +105,7 @@ def resize(image, height, width, antialias):
 
 
 def centres(before, after):
-    """Returns the position of each pixel of a resized row or column in the original one.
+    """Returns where each pixel of a resized row or column lies in the original row or column.
 
     Args:
       before: number of original pixels.
