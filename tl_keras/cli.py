@@ -254,7 +254,7 @@ def described_flags(name: str, values: Flags | None = None) -> list[DescribedFla
 def _without_choices(text: str) -> str:
     """Returns the help of a flag without the parts that absl adds.
 
-    absl adds the choices before the help, as in `<csv|jsonl>: `, and a line after it.
+    absl adds the choices before the help, as in `<csv|jsonl>: `, and a line after the help.
     """
     line = text.splitlines()[0].rstrip(";")
     return line.partition(">: ")[2] if line.startswith("<") else line

@@ -60,7 +60,7 @@ def checked_page(page: Path) -> Path:
 
 
 def _is_text(file: Path) -> bool:
-    """Returns True if a file is not binary, does not exist or cannot be read."""
+    """Returns False if a file is binary, else True, also if it does not exist or is unreadable."""
     if not file.is_file():
         return True
     try:

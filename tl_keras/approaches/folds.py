@@ -89,7 +89,7 @@ def _check_sizes(data: Data, count: int) -> None:
 
 
 def with_auto_resolved(config: RunConfig, data: Data) -> RunConfig:
-    """Returns the config with each `auto` of `fit` replaced by its value for a fold's data.
+    """Returns the config with each `auto` in section `fit` replaced by its value for a fold's data.
 
     The final model has more data, but must train with the values that the folds were scored with.
     """

@@ -72,7 +72,7 @@ def do(job: Run, work: Callable[[Run], Any]) -> Result:
 
 
 def account(run: Run, result: Result) -> None:
-    """Adds to a run's record the activations that a job stored, and the seconds of some phases.
+    """Adds to a run's record which activations a job stored, and the seconds of some phases.
 
     In these phases, the job computed activations and fitted a head. Later jobs of the run reuse
     both, so the seconds of these phases count for the whole run.
