@@ -67,7 +67,7 @@ def test_the_same_command_returns_at_once(compared):
     again = tl_keras.compare(compared.config, compared.workdir)
     assert (again.workdir / "result.json").stat().st_mtime_ns == stamp
     more = compared.config.search.model_copy(update={"trials": 9})
-    with pytest.raises(ValueError, match=r"search.trials: 2 in the workdir, 9 now; compare"):
+    with pytest.raises(ValueError, match="trials: 2 in the workdir, 9 now; the command 'compare'"):
         tl_keras.compare(compared.config.model_copy(update={"search": more}), compared.workdir)
 
 

@@ -1,4 +1,4 @@
-"""The parts of `result.json` that compare approaches (the command `compare`)."""
+"""The parts of `result.json` that compare approaches; the command `compare` writes them."""
 
 from pydantic import Field
 
@@ -18,8 +18,8 @@ from tl_keras.run.result.part import (
 class Against(Part):
     """Two models compared on the same examples; they are called the first and the second model.
 
-    In `recommended`, the first model is that of the recommended approach, and the second that of
-    the approach whose name is the key of the entry. In `chain`, the first model is that of the
+    In the entry `against.NAME` of `recommended`, the first model is that of the recommended
+    approach, and the second that of the approach NAME. In `chain`, the first model is that of the
     approach `chain`, and the second that of the approach `finetune`.
     """
 
@@ -52,9 +52,9 @@ class Standing(Part):
 
 
 class Recommended(Part):
-    """The recommended approach: the one with the best mean score on the validation examples.
+    """The recommended approach: the one whose predictions on validation have the best mean score.
 
-    Only the examples count for which all approaches have a prediction.
+    The mean is taken over the validation examples for which all approaches have a prediction.
     """
 
     best: Maybe[str] = Field(None, description="Name of the recommended approach.")
@@ -96,9 +96,11 @@ class ApproachRecord(Part):
         "approach `scratch`. null if this approach never reaches that score, if it runs a search "
         "or the command `cross_validate` or `parallel`, or if `scratch` was not run."
     )
-    bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null without such a file.")
+    bytes: Maybe[Bytes] = Field(
+        description="Size of the exported int8 file; null without such a file."
+    )
     latency_ms: Maybe[Milliseconds] = Field(
-        description="Median time for one example with the int8 file, on one thread; null "
+        description="Median time for one example with the exported int8 file, on one thread; null "
         "without such a file."
     )
 

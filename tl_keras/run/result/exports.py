@@ -20,7 +20,8 @@ class Latency(Part):
 class FileLoss(Measures):
     """How much worse an exported file is than model.keras on the validation examples.
 
-    For classification it has the measure `accuracy`, the accuracy of the file.
+    For classification it also has the measure `accuracy`: the accuracy of the file itself, not a
+    difference.
     """
 
     lost: float = Field(
@@ -37,13 +38,13 @@ class FileLoss(Measures):
         "examples."
     )
     n: int = Field(description="Number of measured examples.")
-    on: str = Field(description="Name of the measured examples, such as `validation`.")
+    on: str = Field(description="Which examples were measured, such as `validation`.")
 
 
 class RepairStep(Part):
-    """One attempt to bring a quantised file within its tolerance by leaving operators in float.
+    """One attempt to bring a quantised file closer to model.keras by leaving operators in float.
 
-    The file of the attempt is measured on validation.
+    The attempt writes a file, which is measured on validation.
     """
 
     kept: int = Field(description="Number of operators that stay in float in this attempt.")
@@ -63,7 +64,8 @@ class RepairStep(Part):
 class Repair(Part):
     """How a quantised file was repaired: the operators most harmful to quantise stay in float.
 
-    A file is repaired if it exceeds its tolerance without the repair.
+    A file is repaired if it loses too much of the main metric (measure `lost` of `FileLoss`), or if
+    its answers are too far from those of model.keras (measure `moved`).
     """
 
     kept: list[str] = Field(
@@ -74,12 +76,12 @@ class Repair(Part):
 
 
 class Abstaining(Measures):
-    """How often a model with the output `abstain` decides, and how often its decisions are right.
+    """How often a model answers instead of abstaining, and how often these answers are right.
 
-    The output is 0 if the model decides and 1 if it should not decide; see `export.abstain`. The
-    model is measured on test; in cross-validation, the models of the folds are measured on the
-    examples that their folds hold out. For classification there is also the measure `accuracy` on
-    the examples on which the model decides; null if there are none.
+    The model's output `abstain` is 0 if the model answers and 1 if it abstains; see
+    `export.abstain`. The model is measured on test; in cross-validation, the models of the folds
+    are measured on the examples that their folds hold out. For classification there is also the
+    measure `accuracy` on the examples that the model answers; null if there are none.
     """
 
     coverage: Share = Field(
@@ -88,7 +90,8 @@ class Abstaining(Measures):
     )
     interval: Interval = Field(description="95% interval of the coverage.")
     answered: Share = Field(
-        description="Share of examples on which the model decides (its output `abstain` is 0)."
+        description="Share of examples that the model answers instead of abstaining: its output "
+        "`abstain` is 0."
     )
     n: int = Field(description="Number of measured examples.")
 
@@ -131,7 +134,7 @@ class Exported(Measures):
     undecided: Maybe[int] = Field(
         None,
         description="Number of validation examples. Only if they are too few to tell whether the "
-        "loss of the file is within its tolerance.",
+        "file loses more of the main metric than export.max_accuracy_drop allows.",
     )
     repair: Maybe[Repair] = Field(
         None,
@@ -139,8 +142,8 @@ class Exported(Measures):
     )
     abstain: Maybe[Abstaining] = Field(
         None,
-        description="How often the file decides on test examples, and how often its decisions are "
-        "right. Only with export.abstain and a test split.",
+        description="How often the file answers test examples instead of abstaining, and how often "
+        "these answers are right. Only with export.abstain and a test split.",
     )
     latency_ms: Maybe[Latency] = Field(
         None,
@@ -202,8 +205,9 @@ class Shipped(Part):
     )
     device: Maybe[OnFiles] = Field(
         None,
-        description="Measurements of the file to ship on the original files of the test split. "
-        "predict.py reads and prepares them as a device does. Only if the examples are files.",
+        description="Measurements of the file to ship, taken when predict.py runs it on the "
+        "original files of the test split. predict.py reads and prepares these files as a device "
+        "does. Only if the examples are files.",
     )
 
     @property

@@ -68,9 +68,10 @@ class CrossValidation(Part):
     )
     abstain: Maybe[Abstaining] = Field(
         None,
-        description="How often the models of the folds decide on the examples that their folds "
-        "hold out, and how often these decisions are right. The models abstain like the exported "
-        "files: their answers are calibrated like those of the final model, and the threshold for "
-        "a fold is chosen on the other folds. Only with export.abstain, and if the other folds "
-        "have enough examples.",
+        description="How often the models of the folds answer, instead of abstaining, on the "
+        "examples that their folds hold out, and how often these answers are right. The models "
+        "abstain by the same rule as the exported files: their probabilities are calibrated like "
+        "those of the final model, and a model answers if the probability of exactly one class "
+        "reaches a threshold. The threshold for a fold is computed on the examples of the other "
+        "folds. Only with export.abstain, and if the other folds have enough examples.",
     )

@@ -1,4 +1,4 @@
-"""The parts of `result.json` about a teacher and its students (the command `parallel`)."""
+"""The parts of `result.json` about teacher and students; the command `parallel` writes them."""
 
 from pydantic import Field
 
@@ -64,16 +64,16 @@ class Segment(Part):
     """
 
     segment: int = Field(
-        description="Index of the student's segment of the teacher-labelled examples, counted from "
-        "0."
+        description="Index, counted from 0, of the student's segment (part) of the "
+        "teacher-labelled examples."
     )
     train: int = Field(
-        description="Number of the student's training examples: those of its segment, and those "
-        "that people labelled."
+        description="Number of the student's training examples: those in its segment (part) of the "
+        "teacher-labelled examples, plus those that people labelled."
     )
     val: int = Field(
-        description="Number of the student's validation examples: those of its segment, and those "
-        "that people labelled."
+        description="Number of the student's validation examples: those in its segment (part) of "
+        "the teacher-labelled examples, plus those that people labelled."
     )
     kept: str = Field(
         description="Which weights became the student's model, such as `finetuned`; see model.kept."
@@ -93,8 +93,8 @@ class Round(Part):
 
     labels: Labels = Field(description="The labels that the teacher of this round gave.")
     segments: list[Segment] = Field(
-        description="The student models, in the order of their segments: the parts of the "
-        "teacher-labelled examples, one for each student."
+        description="The student models, in the order of their segments. A segment is the part of "
+        "the teacher-labelled examples on which one student trains."
     )
     candidates: dict[str, MainScores] = Field(
         description="Scores of each candidate on the validation examples that people labelled, by "
@@ -106,8 +106,8 @@ class Round(Part):
         "student such as `segment_0`, or `teacher`."
     )
     model: ModelRecord = Field(
-        description="Facts about the model of the round. If there is a next round, this model is "
-        "its teacher."
+        description="The model of the round, and how it was made. If there is a next round, this "
+        "model is its teacher."
     )
 
 

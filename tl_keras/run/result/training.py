@@ -142,8 +142,9 @@ class ActivationsRecord(Part):
     """Whether the activations of one layer are stored on disk for one split, and why."""
 
     keep: bool = Field(
-        description="Whether the activations are stored on disk. If not, the frozen layers run "
-        "again in each training step. The results are the same either way."
+        description="Whether the activations of this layer for this split are stored on disk. If "
+        "not, the frozen layers run again in each training step. The results are the same either "
+        "way."
     )
     why: str = Field(description="Why the activations are stored or not, in words.")
     dtype: Maybe[str] = Field(None, description="Data type of the stored activations.")
