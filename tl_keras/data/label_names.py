@@ -29,7 +29,7 @@ def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
 
 
 def partners(names: Iterable[str]) -> dict[str, str]:
-    """Returns a dict from each name to another one that is nearly equal, if there is one."""
+    """Returns a dict from each name that has a nearly equal one in `names` to that other name."""
     groups = [group for group, _ in nearly_equal_groups(names)]
     return {name: group[group[0] == name] for group in groups for name in group}
 

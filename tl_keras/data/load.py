@@ -226,7 +226,7 @@ def _without_duplicates(audited: _Audited, noun: str) -> _Audited:
 def _alike(
     audited: _Audited, config: RunConfig, root: Path
 ) -> tuple[list[list[Example]], list[str], list[str]]:
-    """Returns three lists: sets of near-duplicates that must stay in one split, warnings, notes.
+    """Returns three lists: near-duplicates, as sets that must stay in one split; warnings; notes.
 
     A set that is a large part of a stratum, such as a class, may be the frames of one film. It is
     not kept together, because then the stratum could not be divided among the splits.

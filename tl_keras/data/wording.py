@@ -28,7 +28,7 @@ def number_of(count: int, noun: str, nouns: str = "") -> str:
 
 
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
-    """Returns one line for each reason why files are left out: how many files, and some names.
+    """Returns one line for each reason why files are left out, with their number and some names.
 
     Reasons that differ only in numbers, such as file sizes, share a line.
 
