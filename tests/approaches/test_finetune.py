@@ -86,7 +86,7 @@ def test_fine_tuning_is_skipped_if_it_could_not_be_chosen(tree, tmp_path):
     (head,) = run.result["model"]["candidates"].values()
     assert 18 * head["log_loss"] < choice.MARGIN and head["views"] == 9
     assert run.result["model"]["kept"] == "head"
-    reason = "left out: on the 18 validation examples, not even a model without mistakes"
+    reason = "fine-tuning is left out: on the 18 validation examples, not even a model without "
     assert run.result["model"]["fine_tuning"].startswith(reason)
     assert {line["stage"] for line in epochs_of(run.workdir)} == {"head"}
     assert reason in (run.workdir / "report.html").read_text()

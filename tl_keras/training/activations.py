@@ -106,9 +106,10 @@ def stored_inputs(
 
 
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
-    """Updates the run's record of one cut and split: bytes and seconds of its stored activations.
+    """Updates the run's record of one cut and split: size of the activations, and time to get them.
 
-    Both are sums over the augmented views that this process has opened.
+    `bytes` is their size, and `seconds` the time to read or compute them. Both are sums over the
+    augmented views that this process has read or computed so far.
     """
     name, split, *_ = key
     why = (
@@ -200,7 +201,7 @@ KEPT = {True: "kept", False: "computed again at each step"}
 
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
-    """Returns on how many augmented views of each validation example candidates are compared.
+    """Returns how many augmented views each validation example gets when candidates are compared.
 
     The number is 0 if the rule `fit.choose_by` needs no views, or if no augmentation is random.
     """

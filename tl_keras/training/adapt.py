@@ -97,7 +97,7 @@ def from_scratch(
 
 def _log(plan: Plan) -> None:
     logging.info(
-        "plan: freeze %s, %s of %s, peak learning rate %g",
+        "plan: fit.freeze %s, %s of %s each, peak learning rate %g",
         plan.freeze,
         *(number_of(plan.epochs, "epoch"), number_of(plan.steps, "step")),
         plan.learning_rate,
@@ -180,9 +180,9 @@ class Adapted:
       model: the calibrated model.
       probabilities: the answers on the validation set, `(val, columns)`; for classification, with
         one column per class.
-      tuned: answers on the validation set of `finetuned` or `mix` (the mean of the weights before
-        and after fine-tuning): of the candidate with the lower loss, even if the head-only
-        candidate was kept. None if nothing was fine-tuned.
+      tuned: answers of one fine-tuned candidate on the validation set, even if the head-only
+        candidate was kept: of `finetuned` or `mix` (the mean of the weights before and after
+        fine-tuning), whichever has the lower loss. None if nothing was fine-tuned.
       depth: the freeze depth, resolved for the backbone.
       held_out: the model's answers on the fold's test examples, `(test, columns)`; None unless they
         were requested.

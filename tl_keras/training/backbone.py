@@ -112,9 +112,10 @@ def check_same(
 def check_began(
     run: Run, config: ModelConfig, backbone: keras.Model, began: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Returns the digests of a backbone's layers and weights, by name.
+    """Returns a backbone's digests, after checking that they are the same as when the run began.
 
-    Checks them against the digests that the run recorded when it began.
+    They are `graph_digest` (of the layers), only if the backbone is from a file, and
+    `weights_digest`, only if it is pretrained.
 
     Args:
       began: the record of the backbone when the run began, with its digests; may be empty.
@@ -139,5 +140,5 @@ def check_began(
 
 
 def digests_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """Reads the digests of layers and weights from the record of a model; returns them by name."""
+    """Returns `graph_digest` and `weights_digest` from the record of a model, if it has them."""
     return {name: record[name] for name in ("graph_digest", "weights_digest") if name in record}

@@ -61,7 +61,9 @@ def of_head(arch: Architecture, config: RunConfig, head: Head, views: bool) -> C
 def of_suffix(
     arch: Architecture, config: RunConfig, suffix: Suffix, before: list[np.ndarray]
 ) -> dict[str, Candidate]:
-    """Returns two candidates by name: `finetuned`, and `mix` with the mean weights.
+    """Returns two candidates by name: `finetuned` and `mix`.
+
+    The weights of `mix` are the mean of the weights before and after fine-tuning.
 
     Args:
       suffix: the layers after the frozen prefix, with their fine-tuned weights.
@@ -135,11 +137,12 @@ def may_gain(run: Run, head: Candidate) -> bool:
     if choice.may_gain(by, head.losses, head.scores):
         return True
     why = (
-        f"left out: on the {len(head.scores)} validation examples, not even a model without "
-        "mistakes could be shown to be better than the model of which only the head was trained"
+        f"fine-tuning is left out: on the {len(head.scores)} validation examples, not even a model "
+        "without mistakes could be shown to be better than the model of which only the head was "
+        "trained"
     )
     run.add(model=ModelRecord(fine_tuning=why))
-    logging.info("fine-tuning is %s", why)
+    logging.info("%s", why)
     return False
 
 

@@ -100,15 +100,16 @@ def _check(part: Data) -> None:
     targets = tasks.of(dataset.task, "targets")
     missing = targets.missing(part.inputs["train"].labels, dataset.classes)
     if missing:
+        noun = tasks.of(dataset.task, "names").NOUNS[0]
         raise ValueError(
-            f"cross_validate.folds: one fold has no training example of "
-            f"{tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r}, because the {nouns} of "
-            "each group stay together and its groups are large; choose fewer folds"
+            "cross_validate.folds: one fold has no training example of "
+            f"{noun} {missing[0]!r}, because the {nouns} of each group stay together and the "
+            f"groups with this {noun} are large; choose fewer folds"
         )
     if not len(part.inputs["val"]):
         raise ValueError(
             f"data.val: the {len(part.inputs['train'])} {nouns} of a fold form groups that are too "
-            "large to set one of them aside as the fold's validation set; choose a larger data.val"
+            "large to set a group aside as the fold's validation set; choose a larger data.val"
         )
 
 

@@ -58,7 +58,7 @@ class Cut:
 
     @property
     def bytes(self) -> int:
-        """Returns the bytes to store for one example: its activations, plus `input_bytes`."""
+        """Returns the number of bytes stored per example: its activations, plus `input_bytes`."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
 
 
@@ -201,11 +201,11 @@ def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig)
 
 
 def viewed(pass_examples: PassExamples, inputs: Inputs, how: Training, view: int) -> PassExamples:
-    """Returns the same examples for a pass, but augmented as in this view of training.
+    """Returns the examples of a pass over one augmented view of `pass_examples`.
 
     Args:
       pass_examples: the unaugmented examples.
-      inputs: the same examples, as `Inputs`.
+      inputs: the unaugmented examples, as `Inputs`.
       how: how training examples are augmented.
       view: number of the augmented view.
     """

@@ -22,12 +22,12 @@ WORSE = 2  # Stop after this many strengths in a row that validate worse than th
 
 
 def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
-    """Fits a head on pooled features; returns the one with the lowest validation loss.
+    """Fits heads on pooled features; returns the one with the lowest validation loss.
 
-    Heads with several strengths of regularisation are fitted. There is one exception: if the head
-    of an earlier run (`recipe.earlier`) was trained on more examples than this run has, that head
-    deserves trust. All heads whose validation loss is not clearly higher than the lowest then
-    qualify, and the one with the strongest regularisation is returned, which stays closest to the
+    The heads differ in the strength of regularisation. The choice has one exception: if the head of
+    an earlier run (`recipe.earlier`) was trained on more examples than this run has, that head
+    deserves trust. In this case, of all heads whose validation loss is not clearly higher than the
+    lowest, the one with the strongest regularisation is returned, because it stays closest to the
     earlier head.
 
     Args:
@@ -54,7 +54,7 @@ def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recip
 def refit_head(
     features: np.ndarray, labels: np.ndarray, recipe: Recipe, regularisation: float
 ) -> Head:
-    """Fits a head with a given strength of regularisation, such as one that folds chose.
+    """Fits a head with a given strength of regularisation, such as one chosen by cross-validation.
 
     Args:
       features: features of train, `(examples, channels) float32`.

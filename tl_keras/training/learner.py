@@ -6,7 +6,8 @@ of the step, so that trials of a search share one graph even if these numbers di
 
 With several devices, the network is mirrored and each device trains on its part of the batch. The
 optimiser updates one vector, and the weights on every device are set from that vector. All devices
-share the same dropout state, so the first example of each part gets the same mask, and so on.
+share the same dropout state, so examples at the same position in different parts get the same
+dropout mask.
 """
 
 import math

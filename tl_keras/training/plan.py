@@ -73,7 +73,9 @@ MAX_VIEWED = 400  # augmented views of all validation examples together
 
 
 def num_views(num_val: int) -> int:
-    """Returns on how many augmented views of each validation example candidates are compared, 0..8.
+    """Returns how many augmented views each validation example gets when candidates are compared.
+
+    The number is in 0..8.
 
     Args:
       num_val: number of validation examples; the more there are, the fewer views are needed.

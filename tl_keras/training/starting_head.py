@@ -65,7 +65,7 @@ def kept_head(run: Run) -> Path:
 def head_of_strength(
     arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
 ) -> Head:
-    """Fits a head on train with a given strength of regularisation, such as one that folds chose.
+    """Fits a head on train with a given regularisation, such as one chosen by cross-validation.
 
     Args:
       regularisation: strength of regularisation, scikit-learn's 1/C.

@@ -209,7 +209,7 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 def validation_inputs(
     arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
 ) -> tuple[Inputs, ...]:
-    """Returns inputs for `suffix.infer`: the first without augmentation, then one per view.
+    """Returns inputs for `suffix.infer`: the unaugmented examples, then each view of all examples.
 
     Args:
       how: how views are augmented.

@@ -145,7 +145,8 @@ def test_names_of_blocks_and_layers_resolve():
     [
         (
             "blok_3",
-            r"'blok_3' is not a cut point of MobileNetV2; did you mean 'block_3'\?; expected .*",
+            r"'blok_3' is not a cut point of MobileNetV2 \(a layer .*\); did you mean 'block_3'\?; "
+            r"expected .*",
         ),
         (
             "block_2_expand",

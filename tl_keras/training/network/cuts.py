@@ -16,7 +16,7 @@ import keras
 class Graph:
     """The graph of a model: how its operations depend on each other.
 
-    Each tuple has one entry per operation, in the order of `model.operations`. In bit sets, bit i
+    Each tuple has one value per operation, in the order of `model.operations`. In bit sets, bit i
     stands for the operation at position i.
 
     Attributes:
@@ -26,14 +26,14 @@ class Graph:
         weights in between.
       ancestors: bit set of this operation and all operations on which it depends. Operations that
         are `input_only` are left out.
-      entries: one bit set for the graph: the operations that are not `input_only`, but read nothing
-        except the input and `input_only` operations.
+      entrances: bit set, one for the whole graph, of the operations that are not `input_only`, but
+        read nothing except the input and `input_only` operations.
     """
 
     last_reader: tuple[int, ...]
     input_only: tuple[bool, ...]
     ancestors: tuple[int, ...]
-    entries: int
+    entrances: int
 
 
 def graph_of(model: keras.Model) -> Graph:
@@ -47,7 +47,7 @@ def graph_of(model: keras.Model) -> Graph:
     last_reader = list(range(len(operations)))
     input_only: list[bool] = []
     ancestors: list[int] = []
-    entries = 0
+    entrances = 0
     for position, operation in enumerate(operations):
         tensors = keras.tree.flatten(operation.input)
         if any(id(tensor) not in producer for tensor in tensors):
@@ -66,14 +66,16 @@ def graph_of(model: keras.Model) -> Graph:
             last_reader[source] = position
             below |= ancestors[source]
         ancestors.append(own_bits | below)
-        entries |= 0 if below else own_bits
+        entrances |= 0 if below else own_bits
         for tensor in keras.tree.flatten(operation.output):
             producer[id(tensor)] = position
-    return Graph(tuple(last_reader), tuple(input_only), tuple(ancestors), entries)
+    return Graph(tuple(last_reader), tuple(input_only), tuple(ancestors), entrances)
 
 
 def cuts_of(model: keras.Model) -> dict[str, bool]:
-    """Returns {cut point: True if the suffix after it also reads the model's input}, in order.
+    """Returns {cut point: whether the suffix after it also reads the model's input}.
+
+    The cut points are in order from input to output.
 
     Raises:
       ValueError: the model calls a layer twice, or contains a tensor of another model.
@@ -105,18 +107,18 @@ def _is_trunk(graph: Graph, position: int, last_cut: int) -> bool:
       last_cut: bit set of the ancestors of the last cut point.
     """
     ancestors = graph.ancestors[position]
-    inside = ancestors & graph.entries
+    inside = ancestors & graph.entrances
     single = not inside & (inside - 1)
-    return not last_cut & ~ancestors and not (single and graph.entries & ~ancestors)
+    return not last_cut & ~ancestors and not (single and graph.entrances & ~ancestors)
 
 
 def _crossing(graph: Graph, position: int, open_positions: Collection[int]) -> list[int]:
     """Returns the positions of the operations that prevent a cut after the one at `position`.
 
-    They are among `open_positions`. If the operation at `position` depends on the model's input
-    alone, all of these prevent the cut. Otherwise, one of them does not prevent the cut if the
-    suffix can run it again: if it depends on the model's input alone, or if it shares no ancestors
-    with the operation at `position`.
+    If the operation at `position` is `input_only` (see `Graph`), all operations in `open_positions`
+    prevent the cut. Otherwise, only those prevent it that the suffix cannot run again. The suffix
+    can run an operation again if it is `input_only` or shares no ancestors with the operation at
+    `position`.
 
     Args:
       open_positions: positions of operations, inputs included, whose outputs are read by operations

@@ -197,9 +197,9 @@ def freeze_batch_norm(model: keras.Model) -> None:
 class FrozenPrefix(keras.layers.Layer):
     """A layer that runs a prefix in inference mode, whatever `training` is, and stops gradients.
 
-    It is the first layer of a network that takes examples, because the prefix's activations are not
-    stored. It owns no weights, so neither checkpoints nor optimisers see the prefix. Activations
-    are rounded to `dtype`, the dtype that stored activations would have.
+    It is the first layer of a network that takes examples instead of stored activations. The layer
+    owns no weights, so neither checkpoints nor optimisers see the prefix. Activations are rounded
+    to `dtype`, the dtype that stored activations would have.
     """
 
     def __init__(self, prefix: keras.Model, dtype: str = "float32"):
@@ -280,7 +280,7 @@ def _resolve_name(model: keras.Model, all_blocks: Sequence[Block], name: str) ->
 def _hint(model: keras.Model, all_blocks: Sequence[Block], name: str) -> str:
     cuts = cut_points(model)
     names = [operation.name for operation in model.operations]
-    text = f"of {model.name}"
+    text = f"of {model.name} (a layer up to which the model can be frozen)"
     if name in names:
         before = [other for other in names[: names.index(name)] if other in cuts][-1:]
         after = [other for other in names[names.index(name) :] if other in cuts][:1]

@@ -48,9 +48,9 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
 
 
 def _of_another(config: ModelConfig) -> str:
-    """Returns a text for the error message if the weights come from a run with another backbone.
+    """Returns what an error message adds if the weights come from a run with another backbone.
 
-    Returns an empty string if not.
+    Returns an empty string if they do not.
     """
     folder = run_of(config.weights)
     if folder is None:
@@ -172,7 +172,7 @@ def in_precision(
     policy: str,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """Returns a copy of the model with the same weights that computes under a Keras dtype policy.
+    """Returns a copy of the model, with the same weights, that computes under a Keras dtype policy.
 
     Args:
       names: names of the answers.
