@@ -35,7 +35,9 @@ class Part:
 
 
 def deal(data: Data, config: RunConfig) -> list[Part]:
-    """Returns the examples of every fold of every repetition, in this order.
+    """Returns the examples of every fold, for all repetitions of the cross-validation.
+
+    All folds of the first repetition come first, then those of the second, and so on.
 
     Args:
       data: a data set whose train and val are pooled into one split, see `Dataset.pooled`.

@@ -115,10 +115,10 @@ def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nda
 def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns scores `(n, classes)` of each example from a ridge regression on all other examples.
 
-    Solving one linear system gives the scores of all examples, by dividing each residual by 1 minus
-    the leverage of its example (Allen 1974); logistic regressions would take minutes. In tests with
-    planted label errors, ridge regression finds as many of them as cross-fitted logistic
-    regressions. The arguments are those of `suspects`.
+    One fit to all examples suffices: the residual of an example, divided by 1 minus its leverage,
+    is the residual of a fit without this example (Allen 1974). Logistic regressions would take
+    minutes. In tests with planted label errors, ridge regression finds as many of these errors as
+    cross-fitted logistic regressions. The arguments are those of `suspects`.
     """
     x = (features - features.mean(0)) / (features.std(0) + 1e-3)
     x = x.astype(np.float64)
