@@ -83,8 +83,8 @@ WRONG = [
     ),
     (
         "fit: {freeze: 1.5}",
-        "fit.freeze: expected a share of the blocks from 0 to 1, 'auto', or a layer's name; "
-        "received 1.5",
+        "fit.freeze: expected a number from 0 to 1 (the share of the blocks), 'auto', or a layer's "
+        "name; received 1.5",
     ),
     (
         "fit: {optimizer: adamm}",

@@ -109,8 +109,8 @@ def _warn_of_unknown_labels(
     near = nearly_equal(unknown, classes)
     if not classes:
         raise ValueError(
-            f"--data: the model cannot predict the labels {listed}; expected labels of the same "
-            "kind as in the run's own data"
+            f"--data: the labels {listed} cannot be compared with the model's answers; expected "
+            "labels like those that the model was trained on"
         )
     first = next((name for name in unknown if name in near), unknown[0])
     pair = map(as_yaml, (first, near.get(first, classes[0])))
@@ -131,14 +131,13 @@ def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
 
 
 def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
-    """Warns of measured examples on which the model was trained.
+    """Warns if the model is measured on examples on which it was trained.
 
-    Examples also count if the model's initial weights come from an earlier run that was trained on
-    them.
+    An earlier run, from which the model's initial weights come, may also have been trained on them.
 
     Args:
       trained: the files of these examples.
-      count: the number of all measured examples.
+      count: the number of all examples on which the model is measured.
     """
     if trained:
         logging.warning(

@@ -69,8 +69,8 @@ class ExportConfig(Section):
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Upper limit for the size of export/model.tflite, the file to ship. "
-        "null: no limit.",
+        description="Upper limit for the size of export/model.tflite, the file to ship. Larger "
+        "files are exported, but not chosen to ship. null: no limit.",
         json_schema_extra={"unit": "bytes"},
     )
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(

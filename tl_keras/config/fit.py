@@ -41,7 +41,7 @@ class FitConfig(Section):
         "or the name of the last frozen layer. auto: 0.5 below 500 training examples, 0.25 below "
         "5000, else 0; always 0 if model.weights is 'none'.",
         json_schema_extra={
-            "expected": "a share of the blocks from 0 to 1, 'auto', or a layer's name"
+            "expected": "a number from 0 to 1 (the share of the blocks), 'auto', or a layer's name"
         },
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(

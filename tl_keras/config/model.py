@@ -41,9 +41,10 @@ class ModelConfig(Section):
         "imagenet",
         description="Where the backbone's weights come from: a weights file (.h5, .weights.h5, "
         ".keras), the folder of an earlier run with the same backbone, or one of these words. "
-        "imagenet: downloaded once by Keras. glyphs: inside the package, for MobileNet with alpha "
-        "0.5. own: the weights inside a .keras backbone; the default for such a backbone. none: "
-        "random weights, to train from scratch.",
+        "imagenet: downloaded once by Keras. glyphs: weights that ship with tl_keras, trained on "
+        "drawn letters and symbols, for MobileNet with alpha 0.5. own: the weights in the file "
+        "that model.backbone names; the default if that is a .keras file. none: random weights, "
+        "to train from scratch.",
         json_schema_extra={
             "expected": "'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras backbone), a "
             "weights file, or the folder of an earlier run"

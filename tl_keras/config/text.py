@@ -20,7 +20,7 @@ from tl_keras.modalities import MODALITIES
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Returns a checked config: a YAML file whose fields are replaced by overrides.
+    """Reads a YAML file, replaces the fields that `overrides` name, and returns the checked config.
 
     Args:
       file: the YAML file; None: all fields have their defaults, except those of `overrides`.

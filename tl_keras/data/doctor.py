@@ -73,7 +73,9 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """Returns the fields that `suspected` returns, for examples of train, from given predictions.
+    """Finds training examples whose label may be wrong, from given predictions.
+
+    Returns a dict with the same keys as that of `suspected`.
 
     For tasks such as regression, whose answers are not classes, the only field is `suspects`, an
     empty list.

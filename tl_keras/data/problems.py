@@ -33,11 +33,11 @@ def of_splits(
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
-    """Yields messages about splits without examples.
+    """Yields messages about splits that are empty or lack a class.
 
-    If train is empty, this is the only message. Otherwise, each of train and val that lacks
-    examples of a class has one message. If `data.test` asks for test examples but none are left,
-    a last message says so.
+    If train is empty, the only message says so. Otherwise, there is one message for each of train
+    and val in which a class has no examples, and one if `data.test` asks for test examples but none
+    are left.
 
     Args:
       answers: the names of the classes; empty for tasks such as regression, whose answers have no
@@ -97,7 +97,8 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
     return (
         f"{with_article(noun)} needs at least three independent examples, one each for train, val "
         "and test (equal files, near-duplicates and the files of a group count as one); add "
-        f"examples, remove the {noun}, or lower data.val and data.test"
+        f"examples, remove the {noun}, or, if most examples go to val and test, lower data.val and "
+        "data.test"
     )
 
 

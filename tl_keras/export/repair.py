@@ -91,8 +91,9 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
     """Returns operators ordered by the cost of quantising them, the highest cost first.
 
     It would take too many runs to measure each operator alone. So the cost of a range of operators
-    is measured, and the range with the highest cost is halved, again and again, down to single
-    operators. Operators of a range that is not halved further get equal shares of its cost.
+    is measured, and the range with the highest cost is halved, again and again, until it is a
+    single operator. This stops when the remaining ranges cost next to nothing, or after
+    `MOST_RANGES` ranges; the operators of a remaining range get equal shares of its cost.
 
     Args:
       candidates: positions of the operators, in the order of the graph.

@@ -61,8 +61,8 @@ class Recipe:
     """The settings with which a head is fitted.
 
     Attributes:
-      balance: `data.balance`. With `weights` and `oversample`, rare classes weigh more in the loss;
-        with `none`, all examples weigh the same.
+      balance: the value of `data.balance`. If it is `weights` or `oversample`, rare classes weigh
+        more in the loss; if it is `none`, all examples weigh the same.
       width: units of a hidden layer; None for no hidden layer.
       seed: seed of the hidden layer's initial weights.
       earlier: the head of an earlier run. Regularisation pulls the kernel towards that head's

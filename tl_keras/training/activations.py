@@ -49,14 +49,17 @@ def activations(
     view: int | None,
     also: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Returns {cut: activations} of a split, `(examples, ...)` in the dtype of each cut.
+    """Returns the activations of a split at some layers: {name of the layer: activations}.
+
+    Activations are `(examples, ...)`, in the dtype of the layer's output.
 
     Args:
-      names: names of the cuts.
+      names: names of layers at which the backbone can be cut into a frozen and a trained part.
       how: how training examples are augmented.
       view: number of the augmented view; None for the unaugmented examples.
-      also: further cuts. The first call for a split and view computes their activations in the same
-        pass over the examples, for later calls. Later calls ignore this argument.
+      also: names of further such layers. The first call for a split and view computes their
+        activations in the same pass over the examples, for later calls. Later calls ignore this
+        argument.
     """
     augmented = () if view is None else (how.augmentations, how.seed, view)
     rows, source = arch.data.inputs[split].rows, arch.data.source

@@ -27,8 +27,8 @@ def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recip
     The heads differ in the strength of regularisation. The choice has one exception: if the head of
     an earlier run (`recipe.earlier`) was trained on more examples than this run has, that head
     deserves trust. In this case, of all heads whose validation loss is not clearly higher than the
-    lowest, the one with the strongest regularisation is returned, because it stays closest to the
-    earlier head.
+    lowest, the one with the strongest regularisation is returned: regularisation pulls the
+    weights towards those of the earlier head.
 
     Args:
       features: features of train and val, `(examples, channels) float32` each.

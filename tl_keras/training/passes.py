@@ -140,7 +140,7 @@ def _config(arch: Architecture) -> RunConfig:
 
 
 def run_job(waiting: Run) -> None:
-    """Runs a pass from its folder, and writes the activations to the store.
+    """Runs the forward pass that a prepared folder describes, and stores its activations.
 
     Raises:
       ValueError: examples or weights have changed since the folder was prepared.

@@ -1,4 +1,4 @@
-"""Merges the student models of a round, and keeps the candidate that is best on validation."""
+"""Merges the student models of a round; of merged models, students and teacher, keeps the best."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -121,7 +121,7 @@ def quantise(
       name: the format: `float16`, `dynamic`, `int8` or `int16x8`.
       kept: positions of the operators that stay float, among all operators of the float32 file.
       ends: whether an int8 file gets a uint8 input and uint8 outputs. If False, its input and
-        outputs stay as the quantizer makes them.
+        outputs keep the types that the quantizer gives them.
     """
     floats, ranges = {*kept, *calibrated.tail}, None
     if name == "float16":

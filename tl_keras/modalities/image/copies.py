@@ -31,7 +31,7 @@ PARTNERS = 3  # largest number of pairs listed for one image
 
 
 def looks(image: Image.Image) -> str:
-    """Returns two perceptual hashes, of a decoded image and its mirror image, as 32 hex digits."""
+    """Returns 16 hex digits, the perceptual hash of a decoded image, and 16 of its mirror image."""
     grey = thumbnail(image)[None]
     return "".join(f"{_hashes(view)[0]:016x}" for view in (grey, grey[:, :, ::-1]))
 

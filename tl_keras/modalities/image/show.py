@@ -59,7 +59,7 @@ def thumbnails(run: RunFiles, files: Sequence[str]) -> list[Picture | None]:
 
 
 def written(run: RunFiles, name: object) -> Picture | None:
-    """Reads a JPEG from the run's folder `pictures/`; None if it is missing or unreadable."""
+    """Returns the content and size of a JPEG in `pictures/` of the run; None if unreadable."""
     # Only plain file names, so that a manipulated index cannot pull other files into the report.
     if not isinstance(name, str) or not re.fullmatch(r"\w+\.jpg", name, re.ASCII):
         return None

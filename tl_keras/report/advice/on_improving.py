@@ -36,11 +36,11 @@ def labelled(run: RunFiles) -> int:
 
 
 def needed(right: float, n: int) -> int:
-    """Returns how many examples narrow the 95% interval of a share of right answers to ±3 points.
+    """Returns how many examples, in all, give a share of right answers a 95% interval of ±3 points.
 
     Args:
-      right: measured share of right answers, 0..1.
-      n: number of examples on which it was measured.
+      right: share of right answers that was measured so far, 0..1.
+      n: number of examples on which it was measured; a share of 1 counts for less if these are few.
     """
     # The interval of a normal distribution; at 100% as if one answer in n + 2 were wrong.
     share = min(right, (n + 1) / (n + 2))

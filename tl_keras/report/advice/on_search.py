@@ -140,8 +140,8 @@ def _freezing(shares: Collection[float]) -> str:
 def _gained(search: Search, depths: Depths) -> str:
     """Returns by how much the best trial is better than the head-only model, as a phrase.
 
-    If the head-only model is missing or not shown to be worse, the phrase compares with another
-    freeze depth: of those shown to be worse, the one with the best main metric.
+    If the head-only model is missing, or not shown to be worse, the phrase compares the best trial
+    with the trial that has the best main metric among the freeze depths that are shown to be worse.
     """
     behind = _head_behind(search)
     if behind:
@@ -278,8 +278,8 @@ def _on_rate(run: RunFiles, search: Search) -> Pairs:
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]
     chance = (
-        " Or this learning rate is best by chance: learning rates further inside the range are "
-        "not shown to be worse."
+        " Or this learning rate at the end of the range is best only by chance: learning rates "
+        "further from the end are not shown to be worse."
         if inside
         else ""
     )

@@ -93,7 +93,7 @@ def _charts(search: Search) -> str:
             "for as many epochs as the best trial."
         )
     if len(search.done) > DRAWN:
-        above += f" Only the best {DRAWN} of {count(len(search.done))} trials are drawn."
+        above += f" The charts show only the best {DRAWN} of {count(len(search.done))} trials."
     return note(above) + "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
 
 

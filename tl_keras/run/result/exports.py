@@ -99,8 +99,8 @@ class Abstaining(Measures):
 class Exported(Measures):
     """One exported file or folder in `export/`, measured after it was loaded again.
 
-    For classification it has the measure `accuracy`. All scores are from the test split, or from
-    validation if there is no test split; only the field `val` is always from validation.
+    For classification this record has the measure `accuracy`. All scores are from the test split,
+    or from validation if there is no test split; only the field `val` is always from validation.
     """
 
     path: str = Field(

@@ -114,7 +114,7 @@ class Views(Measures):
     """Scores of answers that are averaged over several augmented views of each example.
 
     The answers to the views of an example are averaged first; then the mean answers are scored.
-    For classification it has the measures `accuracy` and `log_loss`.
+    For classification this record has the measures `accuracy` and `log_loss`.
     """
 
     count: int = Field(
@@ -141,7 +141,7 @@ class MainScores(Measures):
     """The main scores of an approach of `compare`, or of one candidate in a round of `parallel`.
 
     The candidates of a round are the student models, the merged models and the teacher model.
-    For classification it has the measures `accuracy` and `log_loss`.
+    For classification this record has the measures `accuracy` and `log_loss`.
     """
 
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")

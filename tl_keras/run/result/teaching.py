@@ -114,7 +114,7 @@ class Round(Part):
 class Teacher(Measures):
     """The teacher of the first round, measured on the same examples as the final model.
 
-    For classification it has the measures `accuracy` and `log_loss`.
+    For classification this record has the measures `accuracy` and `log_loss`.
     """
 
     split: str = Field(

@@ -22,7 +22,7 @@ def row(answer: np.ndarray, target: int, names: Sequence[str]) -> list[str]:
 
 
 def read(cells: Sequence[str]) -> np.ndarray:
-    """Returns the probabilities in the cells that `row` returned, `(classes,) float64`."""
+    """Returns the probabilities of an example, `(classes,) float64`, from the cells of its row."""
     return np.array(cells[3:], np.float64)
 
 

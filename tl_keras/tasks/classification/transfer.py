@@ -96,8 +96,9 @@ def _evidence(squares: np.ndarray, z: np.ndarray, norm: float, n: int, channels:
 def left_out_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of left-out examples that a logistic regression on the others gets right.
 
-    Each example is left out once. Up to `ONE_BY_ONE` examples are left out one by one; more are
-    divided into `FOLDS` (20) groups, and each group is left out as a whole.
+    Each example is left out once. If there are at most `ONE_BY_ONE` examples, each is left out
+    alone. Otherwise all examples are divided into `FOLDS` (20) groups, and each group is left out
+    as a whole.
 
     Args:
       features: `(n, channels) float32`, pooled.
