@@ -9,12 +9,6 @@ import pytest
 from families import FAMILIES, make
 from shapes import draw
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Each of the two processes has one core. With more threads they would wait for each other, and
-    # the tests would take a tenth longer. TensorFlow reads these when it is imported.
-    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ.setdefault(variable, "1")
-
 # Frequent garbage collection over TensorFlow's own objects would take a fifth of the time. Instead,
 # garbage is collected after each large test, see `collected`.
 gc.set_threshold(500_000)

@@ -59,7 +59,7 @@ def test_audit_lists_bad_files_and_compares_labels(audited):
     assert judge["n"] == 72 and judge["agreement"] > 0.5
     agrees = f"the model that checked the labels agrees with {judge['agreement']:.1%} of 72 labels"
     assert f"that may be wrong; {agrees}" in lines
-    assert "\nnext: train with cross-validation. With only 72 pictures, finetune" in lines
+    assert "\nnext: train with cross-validation. With only 72 pictures, the command" in lines
     assert lines.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
 
 

@@ -99,7 +99,7 @@ def test_experiments_are_given_as_command_lines(small):
     assert larger.command.startswith("tl-keras finetune '--data=/my data/photos' --workdir=runs/")
     assert larger.command.endswith("_224 --set fit.batch_size=16 --set image.size=224")
     other = line(small, "Compare backbones")
-    assert "learning curve" in other.why and "the curve as hints" in other.why
+    assert "learning curve" in other.why and "learning curve as hints" in other.why
     assert "--set 'compare.backbones=[{backbone: EfficientNetV2B0}]'" in other.command
     assert "weights: FILE.h5" not in other.why
     change(small, "findings.json", sizes={**SIZES, "height": [100, 200, 300]})
