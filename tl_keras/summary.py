@@ -211,11 +211,11 @@ def _abstaining(result: Result, main: str) -> list[str]:
     if not measured:
         return []
     right = f", {main} {measured[main]:.3f} on these" if measured.get(main) is not None else ""
-    decides, abstains = "the file decides", "abstains"
+    answers, abstains = "the file answers", "abstains"
     if split == "held-out":
-        decides, abstains = "the models of the folds decide", "abstain"
+        answers, abstains = "the models of the folds answer", "abstain"
     share = f"{measured.answered:.1%} of {measured.n} {split} examples"
-    return [f"{'abstain':13} {decides} on {share}{right}, and {abstains} on the others"]
+    return [f"{'abstain':13} {answers} on {share}{right}, and {abstains} on the others"]
 
 
 def _shipped(shipped: Shipped | None, main: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,7 +68,7 @@ def _docstring(text: str) -> Iterator[str]:
 
 
 def _entries(body: str) -> Iterator[tuple[str, str]]:
-    for entry in re.split(r"\n(?=\S)", inspect.cleandoc(body)):
+    for entry in re.split(r"\n(?=\S)", textwrap.dedent(body).strip()):
         name, _, meaning = entry.partition(": ")
         yield name, " ".join(meaning.split())
 

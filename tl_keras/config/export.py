@@ -82,7 +82,7 @@ class ExportConfig(Section):
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Adds an output named 'abstain' to the files. The output is 1 if the model "
-        "should not decide, because no class remains possible or several classes do (conformal "
+        "abstains, because no class remains possible or several classes do (conformal "
         "prediction). The value of this field, as in 0.95, is the share of examples for which the "
         "right class is among the classes that remain possible. Choose a value above the model's "
         "accuracy; 0.95 needs at least 19 validation examples. null: no such output.",

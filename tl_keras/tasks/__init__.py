@@ -182,7 +182,7 @@ words: texts for the report, the model card and the log.
 
 Optional parts (`OPTIONAL`): `maybe` returns None if the task lacks the part.
   labels: finds doubtful labels; judges labels that a teacher model gives (the command `parallel`)
-  abstain: when an exported model should not decide (`export.abstain`)
+  abstain: when an exported model should abstain (`export.abstain`)
   transfer: how well features will transfer (`compare` ranks backbones by it); COLUMNS and ABOUT are
     for the report
 

@@ -41,7 +41,7 @@ def convert(
 
     Args:
       examples: prepared examples to calibrate on, `(examples, ...)`.
-      abstains: computes the output `abstain` (1 if the model should not decide) from the answers;
+      abstains: computes the output `abstain` (1 if the model abstains) from the answers;
         None to export the model without this output.
       folder: folder for a temporary SavedModel; None for the system's temporary folder.
 

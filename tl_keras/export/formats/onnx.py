@@ -21,7 +21,7 @@ def write(model: keras.Model, file: Path, abstains: Abstains | None) -> None:
     """Writes a model as an ONNX file, from the prepared example to the answer.
 
     Args:
-      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+      abstains: computes a second output, `abstain` (1 if the model abstains), from the
         answers; None to write the model without this output.
     """
     import tensorflow as tf

@@ -28,7 +28,7 @@ def write(
 
     Args:
       decode: maps a scalar string, the content of a file, to a prepared example.
-      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+      abstains: computes a second output, `abstain` (1 if the model abstains), from the
         answers; None to write the model without this output.
     """
     serve, dtype = serving(model, None, abstains), model.input.dtype
@@ -59,7 +59,7 @@ def serving(
 
     Args:
       batch_size: fixed size of a batch; None for any size.
-      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+      abstains: computes a second output, `abstain` (1 if the model abstains), from the
         answers; None for a function without this output.
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]

@@ -173,7 +173,8 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "abstain_words": ""
         if threshold is None
         else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
-        f"{threshold:.4g} or more; otherwise 1, and the device should not decide.\n",
+        f"{threshold:.4g} or more; otherwise 1: the model abstains, and its answer should not be "
+        "used.\n",
         "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
     }
 

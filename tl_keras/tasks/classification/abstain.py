@@ -1,10 +1,10 @@
-"""Abstaining: an output that says when the model should not decide.
+"""Abstaining: an output that says when the answer of a model should not be used.
 
 The method is split conformal prediction (Vovk et al. 2005; see Angelopoulos and Bates, arXiv
 2107.07511). The prediction set of an example is the set of classes whose probability reaches a
 threshold. The threshold is chosen so that the prediction set contains the right class for a share
 `level` (`export.abstain`, 0..1) of the examples, if they resemble those on which the threshold was
-computed. The model decides if the prediction set has exactly one class, and otherwise abstains.
+computed. The model answers if the prediction set has exactly one class, and otherwise abstains.
 """
 
 import math
@@ -74,8 +74,8 @@ def measure(
 
     Returns:
       `coverage`, the share of prediction sets that contain the right class, with its 95%
-      `interval`; `answered`, the share of examples on which the model decides; `accuracy` on these
-      examples, None if there are none; and `n`, the number of all examples.
+      `interval`; `answered`, the share of examples on which the model does not abstain;
+      `accuracy` on these examples, None if there are none; and `n`, the number of all examples.
     """
     inside = probabilities[np.arange(len(labels)), labels] >= np.float32(threshold)
     decided = abstain < 0.5

@@ -28,7 +28,7 @@ ABOUT_GAIN = (
 )
 OUTPUTS = {
     "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
-    "abstain": "1 if the model should not decide, else 0.",
+    "abstain": "1 if the model abstains, so its answer should not be used; else 0.",
 }
 LABELLED = ("probabilities", "Class names, in the order of the probabilities.")
 TAG = "classification"

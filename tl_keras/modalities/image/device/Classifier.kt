@@ -17,7 +17,7 @@ class Classifier(context: Context) {
         }
     )
 
-    /** Whether the model should not decide on the last bitmap; false if it has no output `abstain`. */
+    /** Whether the model abstained on the last bitmap; false if it has no output `abstain`. */
     var abstains = false
         private set
 

@@ -170,8 +170,8 @@ def predict(interpreter, file, spec):
     """Classifies an image file.
 
     Returns:
-      `file`, `prediction` and `probabilities`, and `abstain` (whether the device should not decide)
-      if the model has this output.
+      `file`, `prediction` and `probabilities`, and `abstain` (whether the model abstains) if the
+      model has this output.
     """
     outputs = run(interpreter, prepare(decode(file), spec))
     probabilities = {
