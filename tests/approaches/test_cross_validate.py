@@ -128,7 +128,7 @@ def test_the_threshold_to_abstain_has_the_calibration_of_the_final_model(
     assert measured["n"] == len(found) and measured["coverage"] > 0.6
     assert "abstain" not in first.result["cross_validation"]
     share = f"{100 * measured['answered']:.1f}% of {len(found)} held-out examples"
-    assert f"the models of the folds decide on {share}" in "\n".join(summary.lines(run))
+    assert f"the models of the folds answer on {share}" in "\n".join(summary.lines(run))
     page = run.report.read_text()
     assert "A model of a fold, calibrated like the final model, answers" in page
     # Without this output, the measures of the earlier files are no longer shown.
