@@ -3,18 +3,18 @@
     python benchmarks/accuracy.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
 DIR has one folder for each data set, with one folder of images for each class. Splits that a data
-set already has are pooled. For each data set and seed, 50 images of each class train, 10 more
-validate, and all others test. Three learners get the same images, one after the other, with
-MobileNetV2 at 160 px:
+set already has are pooled. For each data set and seed, 50 images of each class are for training, 10
+more for validation, and all others for testing. Three learners get the same images, one after the
+other, with MobileNetV2 at 160 px:
 
-  regression  a logistic regression on pooled features; validation chooses its C;
+  regression  a logistic regression on pooled features; its C is chosen on validation;
   guide       https://keras.io/guides/transfer_learning: 20 epochs with a frozen backbone at 1e-3,
               then 10 epochs of all layers at 1e-5; flip and rotation; batch norm in inference mode;
   finetune    tl_keras.finetune with its defaults; its time includes the exports.
 
 For the seeds of --scratch, the same network also trains from random weights, with early stopping
-and with batch norm that adapts. The page then says how long random weights take to their best
-validation accuracy, and how long `finetune` takes to reach the same.
+and with trained batch norm. The page then says how long the training from random weights takes to
+its best validation accuracy, and how long `finetune` takes to the same accuracy.
 """
 
 import argparse

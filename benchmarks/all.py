@@ -3,9 +3,9 @@
     python benchmarks/all.py --data=DIR --weights=DIR [--mediapipe=PYTHON]
 
 Takes some hours on two cores; nothing else should run on the machine. The weights folder has the
-three files of `WEIGHTS`. A benchmark whose page was measured with the present code on a quiet
-machine is skipped, so the same command continues after a kill. A benchmark that fails does not stop
-the others; the exit status is then 1.
+three files of `WEIGHTS`. A benchmark is skipped if its page was measured with the same version of
+the code while no other program used the machine. So after a kill, the same command continues. A
+benchmark that fails does not stop the others; the exit status is then 1.
 """
 
 import argparse

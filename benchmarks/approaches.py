@@ -3,21 +3,22 @@
     python benchmarks/approaches.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
 DIR has one folder for each data set, with one folder of images for each class. Splits that a data
-set already has are pooled. For each data set and seed, 30% of each class test, 20 images of each
-class are labelled (17 train, 3 validate), and the rest is unlabelled, in a folder without classes.
-MobileNetV2 at 160 px; the defaults, except as stated; each approach starts with an empty store of
-activations; no exports:
+set already has are pooled. For each data set and seed, 30% of each class are for testing. 20 images
+of each class are labelled: 17 for training and 3 for validation. The rest is unlabelled, in a
+folder without classes. All approaches use MobileNetV2 at 160 px and the defaults, except as stated.
+Each starts with an empty store of activations, and exports nothing:
 
-  head            finetune with fit.freeze 1: a logistic regression on pooled features;
+  head            finetune with fit.freeze 1: only the head is trained, a logistic regression on
+                  pooled features;
   finetune        with its defaults; the other approaches are compared with it;
   search          finetune at the depth and learning rate that a search of 8 trials chooses;
   full            finetune with fit.freeze 0: nothing is frozen;
-  cross_validate  five folds of the labelled images, then a model of all of them;
-  parallel        also uses the unlabelled images, in two segments; its first teacher is
-                  cross-validated, and its accuracy is shown too.
+  cross_validate  five folds of the labelled images, then a model trained on all of them;
+  parallel        also uses the unlabelled images, in two segments (parts). Its first teacher is
+                  cross-validated, and the teacher's accuracy is shown too.
 
-For the seeds of --scratch, the same network also trains from random weights, and the page says how
-soon `finetune` reached the best validation accuracy of that training.
+For the seeds of --scratch, the same network also trains from random weights. The page says how soon
+`finetune` reached the best validation accuracy of the training from random weights.
 """
 
 import argparse

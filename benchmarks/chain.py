@@ -1,11 +1,11 @@
-"""What a chain of two runs brings over its last run alone: small set then larger, and vice versa.
+"""How much accuracy a chain of two runs, on two sets of images, gains over its last run alone.
 
     python benchmarks/chain.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
 DIR has one folder for each data set, with one folder of images for each class. Splits that a data
-set already has are pooled. For each data set and seed, 30% of each class test. Of the others, 10
-images of each class are a small set and 40 are a larger one; the two share no image. MobileNetV2 at
-160 px, `finetune` with its defaults, no exports:
+set already has are pooled. For each data set and seed, 30% of each class are for testing. Of the
+others, 10 images of each class are a small set and 40 are a larger one. The two sets share no
+image. Both orders are measured. MobileNetV2 at 160 px, `finetune` with its defaults, no exports:
 
   small                starts from ImageNet weights;
   larger               starts from ImageNet weights;

@@ -2,10 +2,10 @@
 
     python benchmarks/examples.py --data=DIR --weights=FILE.h5 --write
 
-DIR has the folder `ants_bees`; FILE.h5 has ImageNet weights of MobileNetV2, which Keras otherwise
-downloads. Pictures go to docs/pictures/, light and dark. `python docs/generate.py` puts the summary
-of the quickstart into README.md. `pretrain_glyphs` takes more than an hour and runs only with
-`--long`.
+DIR has the folder `ants_bees`. FILE.h5 has ImageNet weights of MobileNetV2, so that Keras need not
+download them. Pictures of the reports, light and dark, go to docs/pictures/.
+`python docs/generate.py` puts the summary of the quickstart into README.md. `pretrain_glyphs`
+takes more than an hour and runs only with `--long`.
 """
 
 import argparse

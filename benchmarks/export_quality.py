@@ -1,22 +1,24 @@
-"""What exported files lose against Keras on real photographs, and how small and fast they are.
+"""How much accuracy exported files lose on real photographs, and how small and fast they are.
 
     python benchmarks/export_quality.py --data=DIR \\
         --backbones MobileNetV2=mobilenet_v2.h5 MobileNet=mobilenet.h5 [--mediapipe=PYTHON]
 
 DIR has one folder for each data set, with one folder of images for each class. Splits that a data
-set already has are pooled. For each data set, backbone and seed, 50 images of each class train, 10
-more validate, and all others test; tl_keras.finetune has its defaults, at 160 px. Measured, against
-Keras on the same test images:
+set already has are pooled. For each data set, backbone and seed, 50 images of each class are for
+training, 10 more for validation, and all others for testing. tl_keras.finetune has its defaults, at
+160 px. These are measured and compared with the Keras model on the same test images:
 
 - the accuracy of each format, with the 95% interval of the difference, paired by image and pooled
   over seeds and backbones; bytes and latency (one thread) against the float32 file;
-- the accuracy of the shipped file by export/device/predict.py, and, with --mediapipe, of two files
-  by MediaPipe's ImageClassifier. PYTHON belongs to an environment that has mediapipe;
-- the latency of the float32 file against the bare Keras Applications model, converted by hand, both
-  timed in turn;
+- the accuracy of the shipped file when export/device/predict.py runs it, and, with --mediapipe, of
+  two files when MediaPipe's ImageClassifier runs them. PYTHON is the interpreter of an environment
+  that has mediapipe;
+- the latency of the float32 file against the bare Keras Applications model, converted by hand; the
+  two take turns;
 - the time of all exports of a run;
-- with --hard, the first model of each data set and backbone with the channels of a depthwise layer
-  scaled by 1,000 and the next layer undoing it: what int8 loses before and after the repair.
+- with --hard, what int8 loses before and after the repair on a model that is hard to quantise: in
+  the first model of each data set and backbone, the channels of a depthwise layer are scaled by
+  1,000, and the next layer undoes the scaling.
 """
 
 import argparse

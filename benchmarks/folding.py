@@ -1,9 +1,9 @@
-"""Time of a forward pass and of a training step with batch norm folded, against Keras's own.
+"""Time of a forward pass and of a training step: with folded batch norm, and with plain Keras.
 
     python benchmarks/folding.py --backbone=MobileNetV2 --size=160
 
-Both sides run in turn on the same batch, with batch norm in inference mode. Ratios are ratios of
-medians.
+The two sides take turns on the same batch, with batch norm in inference mode. The ratio of two
+times is the ratio of their medians.
 """
 
 import argparse

@@ -3,16 +3,17 @@
     python benchmarks/folds.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
 MobileNetV2 at 160 px, five folds, no exports, a new store of activations each time. Plain Keras
-follows the transfer-learning guide: a run for each fold on the same images, decoded and in memory,
-with the frozen backbone in each step, in inference mode.
+follows the transfer-learning guide: one training for each fold, on the same images, which are
+decoded already and in memory. Each step runs the frozen backbone in inference mode.
 
-  head alone    cross_validate: all five folds and the final model; plain Keras: one fold, its head
-                trained for as many epochs as in the guide (20);
-  fine-tuned    the last 8% of the blocks is trained too, for as many epochs on both sides.
+  head-only     only the head is trained. cross_validate: all five folds and the final model; plain
+                Keras: one fold, for as many epochs as in the guide (20);
+  fine-tuned    the last 8% of the blocks are trained, too, for as many epochs on both sides.
                 cross_validate: all five folds and the final model, without augmentation; plain
                 Keras: five folds;
-  label errors  5% of the labels are changed to another class, and cross_validate runs with heads
-                alone: how many of the changed labels are in the first tenth of label_quality.csv.
+  label errors  5% of the labels are changed to another class, and cross_validate trains head-only
+                models. The page says how many of the changed labels are in the first tenth of
+                label_quality.csv.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""Images a second of one epoch: tl_keras against keras.utils.image_dataset_from_directory.
+"""Images per second in one epoch: tl_keras against keras.utils.image_dataset_from_directory.
 
     python benchmarks/input_pipeline.py
 
-Both sides read the same JPEGs with the same size (160 px), batch (32) and cores, in turn, six
-times, after a pause. They take turns in going first, because shared machines slow down the second.
-The first epoch of tl_keras includes decoding into the array that later epochs read. Its audit of
-the files, which plain Keras does not do, is timed apart.
+Both sides read the same JPEGs with the same size (160 px), batch size (32) and cores. Each side is
+measured six times, each time after a pause. Which side goes first alternates, because shared
+machines slow down the second. The first epoch of tl_keras includes decoding into the array that
+later epochs read. The audit of the files by tl_keras, which plain Keras does not do, is timed
+separately.
 """
 
 import argparse

@@ -5,9 +5,10 @@
 This command rewrites every page under docs/measured/ from its raw figures, without measuring.
 `python docs/generate.py` then rewrites the list of the pages.
 
-A script under benchmarks/ describes itself as a `Benchmark` and calls `main`. Each script then has
-the flags `--write`, which writes docs/measured/NAME.md and NAME.json (without it the same text is
-printed), and `--from_json`, which makes the page from NAME.json without measuring.
+A script under benchmarks/ builds a `Benchmark`, which describes the script, and calls `main` with
+it. Each script then has two flags. `--write` writes docs/measured/NAME.md and NAME.json; without
+`--write`, the text of the page is printed. `--from_json` makes the page from NAME.json without
+measuring.
 """
 
 import argparse

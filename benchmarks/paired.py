@@ -1,4 +1,4 @@
-"""Compares two ways of training by the test images that each of them gets right."""
+"""Compares two ways of training, by which of the test images each gets right."""
 
 import csv
 from dataclasses import dataclass

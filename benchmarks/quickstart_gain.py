@@ -1,4 +1,4 @@
-"""What the embedded backbone brings, on the test digits of tl-keras quickstart.
+"""How much accuracy the embedded backbone adds, on the test digits of tl-keras quickstart.
 
     python benchmarks/quickstart_gain.py
 

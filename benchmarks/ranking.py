@@ -4,14 +4,14 @@
       --backbones 'MobileNetV2 1.0 mobilenet_v2.h5' 'MobileNet 1.0 mobilenet.h5' ...
 
 DIR has one folder for each data set, with one folder of images for each class. Splits that a data
-set already has are pooled. For each data set and seed, 50 images of each class train, 10 more
-validate, and all others test, at 160 px.
+set already has are pooled. For each data set and seed, 50 images of each class are for training, 10
+more for validation, and all others for testing, at 160 px.
 
-Each backbone is given as its name, alpha and weights (a file, `glyphs` or `none`). Two scores of
-its pooled features of the training images are taken: LogME (arXiv 2102.11005), and the accuracy of
-a logistic regression on examples that it was not fitted to. Then the backbone is fine-tuned with
-the defaults. A pair of backbones agrees if its order by score is its order by test accuracy; a tie
-counts half.
+Each backbone is given as its name, alpha and weights (a file, `glyphs` or `none`). Its pooled
+features of the training images get two scores: LogME (arXiv 2102.11005), and the accuracy of a
+logistic regression on examples that it was not fitted to. Then the backbone is fine-tuned with the
+defaults. A pair of backbones is in the right order if the backbone with the higher score also has
+the higher test accuracy. A tie counts half.
 """
 
 import argparse

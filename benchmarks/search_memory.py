@@ -1,4 +1,4 @@
-"""Peak memory of a search of 5 trials against one of 50, each in a process of its own.
+"""Peak memory of a search of 5 trials and of a search of 50, each in its own process.
 
     python benchmarks/search_memory.py
 

@@ -2,22 +2,22 @@
 
     python benchmarks/search_speed.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-DIR has one folder for each data set, with one folder of images for each class. Of each class 60
-images train, 10 validate, and the others test. MobileNetV2 at 160 px, 12 trials of 6 epochs in
-batches of 32, freeze in {0.5, 0.75, 0.9, 1.0}, learning rate from 1e-5 to 1e-2 on a log scale. For
-each seed, one after the other, each in a process of its own:
+DIR has one folder for each data set, with one folder of images for each class. Of each class, 60
+images are for training, 10 for validation and the others for testing. MobileNetV2 at 160 px, 12
+trials of 6 epochs in batches of 32, freeze depth in {0.5, 0.75, 0.9, 1.0}, learning rate from 1e-5
+to 1e-2 on a log scale. For each seed, these run one after the other, each in its own process:
 
-  search      `tl_keras.search` on the points that its random tuner draws, without augmentation, as
-              the guides have none; with an empty store, and for the first seed also with the store
-              that the first search filled;
+  search      `tl_keras.search` on the points that its random tuner draws, without augmentation,
+              because the guides have none; with an empty store of activations, and for the first
+              seed also with the store that the first search filled;
   KerasTuner  the same points in the same order: each trial builds a new model, reads
               `image_dataset_from_directory`, and runs the whole backbone in each step;
-  finetune    `tl_keras.finetune` with `search.trials` on the same space, all else by default: when
-              its best validation accuracy reaches that of all trials of KerasTuner, start included,
-              and its test accuracy.
+  finetune    `tl_keras.finetune` with `search.trials` on the same space, all else by default. Two
+              things are measured: its test accuracy; and how long it takes, start included, until
+              its best validation accuracy is as high as the best of all trials of KerasTuner.
 
-The lower bound is the least time that `search` could take: one pass of the frozen prefixes over the
-images, and as many steps of the suffixes as the trials make, on tensors in memory. It is measured
+The lower bound is the shortest time that `search` could take: one pass of the frozen layers over
+the images, and the trials' training steps of the layers above, on tensors in memory. It is measured
 before and after the search.
 """
 

@@ -1,10 +1,11 @@
-"""Time of the student phase of parallel training: two workers against one, one thread each.
+"""Time to train the student models of parallel: two workers against one, one thread each.
 
     python benchmarks/students.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-MobileNetV2 at 160 px, 20 labelled images of each class, the rest unlabelled, four segments. The
-whole command runs once with each number of workers, with an empty store of activations and the same
-seed, so the teacher and its labels are the same. Its record has the time of the student phase.
+MobileNetV2 at 160 px, 20 labelled images of each class, the rest unlabelled, in four segments
+(parts). The whole command runs once with each number of workers, with an empty store of activations
+and the same seed, so the teacher model and its labels are the same. `result.json` has the time that
+the training of the student models took.
 """
 
 import argparse
