@@ -70,7 +70,7 @@ def load_weights(
 
 
 def check(name: str, options: Mapping[str, Value], weights: str) -> None:
-    """Checks, without TensorFlow, that weights exist, or that the weights `glyphs` fit a backbone.
+    """Checks, without TensorFlow, that weights exist, or that weights inside the package fit.
 
     The arguments are those of `load_weights`. Only `load_weights` checks the content of a file.
 

@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kept:
-    """An array that `keep` or `keep_all` returns."""
+    """An array from the cache folder, or one that was just computed and written there."""
 
     array: np.ndarray
     cached: bool  # whether the array was in the cache

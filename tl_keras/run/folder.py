@@ -165,7 +165,8 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     """Returns the run in a folder, or None if the command still has work to do on it.
 
     There is work to do if the run is not finished or was made by another command, if its search may
-    run more trials, if `result.json` lacks trials, or if the config asks for other exports.
+    run more trials, if trials that were run are missing from `result.json`, or if the config asks
+    for other exports.
 
     Args:
       pipeline: the command, such as `finetune`.
@@ -326,7 +327,7 @@ def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> Non
             raise ValueError(
                 f"--workdir: {str(workdir)!r} was made with another config: search.{name}: "
                 f"{getattr(saved, name)!r} in the workdir, {getattr(config.search, name)!r} now; "
-                f"the command {pipeline!r} cannot add trials; choose another folder"
+                f"the command {pipeline!r} cannot add trials to it; choose another folder"
             )
 
 

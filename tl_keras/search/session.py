@@ -326,7 +326,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
 
 
 def head_key(session: Session, values: Mapping[str, Any]) -> str:
-    """Returns a key of the values that decide if fine-tuning could beat the head-only model."""
+    """Returns a key that is the same for all trials that would train the same head-only model."""
     config = space.with_values(session.run.config, values)
     deciding = (*OF_THE_HEAD, *augmenting_fields(config))
     others = {name: value for name, value in values.items() if name in deciding}

@@ -254,7 +254,7 @@ def _memory_speed() -> float:
 
 
 def fits_in_cache(cut: Cut, examples: int, max_bytes: float) -> Decision:
-    """Decides to store the activations at a cut if they fit into `max_bytes`."""
+    """Returns a decision: to store the activations at a cut if they fit into `max_bytes`."""
     total = examples * cut.bytes
     if total > max_bytes:
         limit = f"the {max_bytes / 1e9:.1f} GB that one cut may use of cache.max_bytes"

@@ -120,7 +120,7 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """Measures a split without its examples that have a near-duplicate in an earlier split.
+    """Measures the model on the examples of a split that have no near-duplicate in earlier splits.
 
     The splits are ordered train, val, test.
     The result goes to the run's findings, as `without_near_duplicates`.

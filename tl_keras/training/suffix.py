@@ -67,9 +67,10 @@ class Suffix:
 
     Attributes:
       cut: name of the last frozen operation; None if nothing is frozen.
-      keeps: {split: whether its activations are stored}. If so, the suffix takes them, and
-        prepared examples too if it also reads the model's input. If not, it takes only prepared
-        examples and runs the frozen prefix itself.
+      keeps: {split: whether the activations of the frozen prefix are stored}. For a split with
+        stored activations, these are the suffix's inputs, and also the prepared examples if the
+        suffix reads the model's input. For other splits, the prepared examples are the only input,
+        and go through the frozen prefix first.
       learner: trains the suffix.
       dropout: dropout layer of the head; `suffix_of` sets its rate to `model.dropout`.
       infer: computes logits in inference mode, for validation.

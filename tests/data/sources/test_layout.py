@@ -185,7 +185,10 @@ def test_repeated_folder_names_below_the_classes_give_a_warning(tmp_path):
     listing = folder(tmp_path, *names)
     assert {label for label, _ in splits(listing)} == {"2023", "2024"}
     (warning,) = listing.warnings
-    assert "the folders '2023', '2024', and several of them contain 'cats', 'dogs'" in warning
+    assert (
+        "the folders '2023', '2024' are taken as the classes, but several of them contain 'cats', 'dogs'"
+        in warning
+    )
 
 
 # Leftovers of other programs.

@@ -257,10 +257,11 @@ def _warn_of_equal_names(filled: list[Folder], listing: Listing) -> None:
     nested = bool(filled) and all(folder.folders and not folder.files for folder in filled)
     if len(common) > 1 or common and nested:
         tops = shortened([folder.path.name for folder in filled])
+        inner = shortened(common)
         listing.warnings.append(
-            f"the classes are the folders {tops}, and several of them contain {shortened(common)}; "
-            "if these inner folders are the classes, merge those of the same name, or list the "
-            "files in a CSV"
+            f"the folders {tops} are taken as the classes, but several of them contain {inner}; if "
+            f"{inner} are the classes, merge the folders of the same name, or list the files in a "
+            "CSV"
         )
 
 

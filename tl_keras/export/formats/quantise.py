@@ -261,7 +261,7 @@ def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
 
 
 def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
-    """Returns the float32 file with corrected biases, from which a format is quantised.
+    """Returns the float32 file with the corrected biases that a quantised format needs.
 
     The corrections cancel the mean errors that will arise when the weights and the normalisation of
     the input are rounded.

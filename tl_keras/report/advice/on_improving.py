@@ -151,7 +151,7 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
 
 
 def is_wanting(run: RunFiles) -> bool:
-    """Returns True if the share of right answers is below `MINOR`, so the model should improve.
+    """Returns True if the share of right answers is so low (below `MINOR`) that advice is needed.
 
     Returns False for commands outside `PIPELINES`, because only the commands in `PIPELINES` train
     a single model with the settings of the config.

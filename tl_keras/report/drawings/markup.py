@@ -125,7 +125,7 @@ def bar(share: Any, text: str) -> str:
     """Returns a `<span>` element: a text above a bar whose length is the share.
 
     Args:
-      share: 0..1; if this is not a number, only the escaped text is returned.
+      share: 0..1; if this is NaN or not a number, only the escaped text is returned.
       text: plain text.
     """
     if not is_number(share):
@@ -140,7 +140,7 @@ def estimate(share: Any, between: Sequence[float], n: Any) -> str:
     The bar shows the share and the interval.
 
     Args:
-      share: 0..1; if this is not a number, a dash is returned instead.
+      share: 0..1; if this is NaN or not a number, a dash is returned instead.
       between: ends of the 95% interval, 0..1.
       n: number of examples.
     """

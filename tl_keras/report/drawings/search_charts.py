@@ -275,8 +275,8 @@ NEAR = (0.05, 0.08)  # of the axes' width and height
 def front(points: Mapping[Any, Estimate]) -> list[Any]:
     """Returns the keys of the points on the Pareto front, in order of rising cost `x`.
 
-    A point is on the front if no other point costs at most as much and is at least as accurate. Of
-    points with equal cost and accuracy, only the first is on the front.
+    A point is on the front unless another point is at least as good in both cost and accuracy, and
+    better in one of them. Of points with equal cost and accuracy, only the first is on the front.
     """
     unbeaten: list[Any] = []
     for key in sorted(points, key=lambda key: (points[key].x, -points[key].accuracy)):

@@ -115,7 +115,7 @@ def _left_out(run: RunFiles) -> str:
 
 
 def differences(run: RunFiles) -> str:
-    """Returns tables of the recommended approach's score minus each other approach's score.
+    """Returns tables of the recommended approach's score minus the scores of all other approaches.
 
     The approaches are compared example by example, on validation and on test.
     """

@@ -104,9 +104,9 @@ def abstaining(run: RunFiles) -> Iterable[str]:
         yield _abstaining(f"{chosen[0].format} answers", chosen[1].abstain, run)
     elif chosen and summary and summary.abstain:
         yield (
-            f"{_abstaining(OF_FOLDS, summary.abstain, run)} These shares come from held-out "
-            f"examples. {chosen[0].format} may abstain more or less often: the final model was "
-            "trained on these examples, so they cannot show how often it abstains on new ones."
+            f"{_abstaining(OF_FOLDS, summary.abstain, run)} Each fold's model was measured on "
+            "examples on which it was not trained. The final model was trained on all of them, so "
+            f"how often {chosen[0].format} abstains on new examples was not measured."
         )
 
 

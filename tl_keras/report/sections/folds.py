@@ -92,9 +92,9 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
     kept = columns.index("Kept")
     numbers = (1, *range(3, kept), *([kept + 1] if regularised else []), len(columns) - 1)
     above = (
-        "Scores of each fold's model on the examples that the fold held out. Kept: which weights "
-        "were chosen for this model. Head-only: only the head was trained, on the pretrained "
-        "backbone. Mean: the model has the mean of the weights before and after fine-tuning."
+        "Scores of each fold's model on the examples that the fold held out. Kept: the weights "
+        "that were chosen: head-only (only the head was trained, on the pretrained backbone), "
+        "fine-tuned, or mean (the mean of the weights before and after fine-tuning)."
     )
     if regularised:
         above += " Regularisation: the regularisation strength selected for the fold's head."

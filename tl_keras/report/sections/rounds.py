@@ -100,9 +100,9 @@ def _students(run: RunFiles, record: Round) -> str:
         f"{counted(len(rows), 'student model')}. Human labels: the share of right answers on the "
         "validation examples that people labelled. Teacher labels: the share of answers that agree "
         "with the teacher's label, right or wrong, on the validation examples of the student "
-        "model's own segment. Kept: which weights were chosen for the student model. Head-only: "
-        "only the head was trained, on the pretrained backbone. Mean: the model has the mean of "
-        "the weights before and after fine-tuning."
+        "model's own segment. Kept: the weights that were chosen: head-only "
+        "(only the head was trained, on the pretrained backbone), fine-tuned, or mean (the mean of "
+        "the weights before and after fine-tuning)."
     )
     columns = ["Segment", "Trained on", "Human labels", "Teacher labels", "Kept", "Time"]
     return table(above, columns, rows, numeric=(0, 1, 5))

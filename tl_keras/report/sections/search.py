@@ -245,9 +245,9 @@ def _table(search: Search, task: str) -> str:
     above += (
         " Frozen up to: the last frozen block. The number beside it is the share of blocks that "
         "are frozen; it may differ from fit.freeze, which is rounded to whole blocks. Fine-tuned: "
-        f"the {main} of the fine-tuned model. Kept: which weights the trial chose. Head-only: only "
-        "the head was trained, on the pretrained backbone. Mean: the model has the mean of the "
-        "weights before and after fine-tuning. "
+        f"the {main} of the fine-tuned model. Kept: the weights that the trial chose: head-only "
+        "(only the head was trained, on the pretrained backbone), fine-tuned, or mean (the mean of "
+        "the weights before and after fine-tuning). "
         f"{scores[names.MAIN][0]}: measured with the kept weights."
     )
     if search.level:

@@ -133,8 +133,8 @@ class Exported(Measures):
     )
     undecided: Maybe[int] = Field(
         None,
-        description="Number of validation examples. Only if they are too few to tell whether the "
-        "file loses more of the main metric than export.max_accuracy_drop allows.",
+        description="Number of validation examples; present only if they are too few to tell "
+        "whether the file loses more of the main metric than export.max_accuracy_drop allows.",
     )
     repair: Maybe[Repair] = Field(
         None,

@@ -76,7 +76,8 @@ def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
 
     Args:
       by: the rule, `fit.choose_by`.
-      losses: log losses of the first candidate, `(1 + views, examples)`.
+      losses: log losses of the first candidate, `(1 + views, examples)`: row 0 on the examples as
+        they are, then a row for each augmented view of them.
       scores: True for each example that the first candidate answers right, `(examples,)`.
     """
     return bool(scores.mean() < 1) if by == "accuracy" else can_lose(losses)

@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 STEPS = 50  # limit of the fixed-point iteration, which usually takes about five steps
 CHANGE = 1e-3  # relative change of the ratio of the two precisions; below it, they have converged
 # For the report, by key: the title of a column and the format of its values.
-COLUMNS = {"logme": ("LogME", "number"), "left_out_accuracy": ("Left out", "percent")}
+COLUMNS = {"logme": ("LogME", "number"), "left_out_accuracy": ("Left-out accuracy", "percent")}
 ABOUT = (
     "LogME (arXiv 2102.11005): how well a linear model on the features explains the labels; higher "
-    "is better. Left out: the accuracy of a logistic regression on examples that it was not fitted "
-    "on."
+    "is better. Left-out accuracy: that of a logistic regression, on examples on which it was not "
+    "fitted."
 )
 BY = "logme"  # the key by which backbones are ranked; higher is better
 FOLDS = 20  # for larger sets, where one fit for each example would take minutes

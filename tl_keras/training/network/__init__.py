@@ -1,1 +1,1 @@
-"""Builds Keras models: the whole model, frozen prefix and trained suffix, combined models."""
+"""Builds Keras models: whole models, their frozen and trained parts, averages and ensembles."""
