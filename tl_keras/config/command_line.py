@@ -51,7 +51,7 @@ def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """Returns a value as YAML on one line. Text is in quotes unless it is a plain word or path."""
+    """Returns a value as YAML on one line. Text is in quotes unless it is a path or a long word."""
     if isinstance(value, str) and re.fullmatch(r"[/~][\w./+-]*|[A-Za-z]{5,}\w*", value):
         return value
     if isinstance(value, float) and value.is_integer():

@@ -32,8 +32,9 @@ class CrossValidateConfig(Section):
     final: Literal["refit", "average", "ensemble"] = Field(
         "refit",
         description="How the exported model is made. refit: one model is trained on all examples. "
-        "Its settings, such as the number of epochs, are chosen from the results of all folds; "
-        "with a search, they are the best values of a further search, which uses all examples. "
+        "Its settings, such as the regularisation of the head, are chosen from the results of all "
+        "folds; with a search, they are the best values of a further search, which uses all "
+        "examples. "
         "average: one model, whose weights are the mean of the weights of the fold models. "
         "ensemble: all fold models in one file, which answers with the mean of their predictions "
         "and is as large and as slow as all of them together.",
@@ -171,9 +172,10 @@ class EvaluateConfig(Section):
 
     views: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
-        description="Number of augmented views (rotated, zoomed ... versions) of each example. "
-        "Above 1, the predictions for this many views of an example are averaged, and the averaged "
-        "predictions are scored too; result.json has these scores in its field 'views'.",
+        description="Number of views of each example: the example itself, then augmented (rotated, "
+        "zoomed ...) versions. Above 1, the predictions for these views are averaged, and the "
+        "averaged predictions are scored too; result.json has these scores in the field 'views' of "
+        "a split's scores.",
     )
     classes: dict[Name, Name] = Field(
         {},

@@ -107,8 +107,7 @@ def _remember_skipped_tuning(session: Session, record: TrialRecord) -> None:
     """If a trial left out fine-tuning, adds its key to `session.learnt.head_only`, and warns.
 
     A trial leaves out fine-tuning if no fine-tuned model could be shown to be better than the
-    head-only model. Trials that differ from this trial only in freeze depth or learning rate would
-    leave it out, too, so they are not run.
+    head-only model. Trials with the same key would leave it out, too, so they are not run.
     """
     if not record.left_out:
         return

@@ -67,8 +67,8 @@ class Learnt:
 
     Attributes:
       figures: size and latency of an architecture's exported file; the key is that of `key_of`.
-      head_only: keys that `head_key` makes of trials. Trials with these keys train only the head,
-        because no fine-tuned model could be shown to be better.
+      head_only: results of `head_key` for trials that trained only the head, because no fine-tuned
+        model could be shown to be better. Further trials with these keys are not run.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -304,7 +304,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
     Values that make no difference to the trained model are left out of the key:
 
     - freeze depths that resolve to the same block, and options that the backbone does not take;
-    - learning rate and epochs, if all layers are frozen, or if fine-tuning is left out because no
+    - fields of fine-tuning, such as learning rate and epochs, if all layers are frozen, or if no
       fine-tuned model could be shown to be better than the head-only model;
     - all values, if the architecture exceeds a limit.
     """
@@ -326,7 +326,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
 
 
 def head_key(session: Session, values: Mapping[str, Any]) -> str:
-    """Returns a key that is the same for all trials that would train the same head-only model."""
+    """Returns a key of the values that decide whether a fine-tuned model can beat the head-only."""
     config = space.with_values(session.run.config, values)
     deciding = (*OF_THE_HEAD, *augmenting_fields(config))
     others = {name: value for name, value in values.items() if name in deciding}
