@@ -89,7 +89,7 @@ def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
-    """Returns all examples in order, in batches, augmented as training augments them in `epoch`."""
+    """Returns all examples in order, in batches, augmented as in view number `epoch`."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
     if slices := _slices_if_few(inputs, batch_size):

@@ -1,4 +1,4 @@
-"""Finds what has changed in the data since a run. Opens only files that were written since then."""
+"""Finds what has changed in the data since a run. Opens only examples written since then."""
 
 import hashlib
 import os

@@ -30,7 +30,7 @@ def checks_of(settings: Any) -> ModuleType:
 
 
 def checked_by(settings: Any) -> list:
-    """Returns the software versions that a check depends on.
+    """Returns the versions that a check depends on: of software, and of the fields of `Checked`.
 
     A cached check that was made with other versions is not used.
     """

@@ -65,7 +65,7 @@ class Example:
     index: int = -1  # into Dataset.raw, for sources that generate examples
     checked: Any = None  # the result of checking its file, a `Checked` of its modality
     unit: str = ""  # the same for examples of train and val that must stay in one split
-    stratum: int | None = None  # what splits share in equal proportions; None: this is the label
+    stratum: int | None = None  # see `splits.carve`; None if it is the label
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ class Inputs:
         examples that they belong to; None if the array would be too large.
       read: if `array` is None, a function from a `tf.data.Dataset` of indices to one of prepared
         examples.
-      rows: None if these examples are a whole set. In a fold of cross-validation they are a part of
-        a larger set, the pool. Then `rows` holds their positions in the pool, `(examples,) int64`,
-        and `array` and `read` cover the whole pool.
+      rows: None if these examples are a whole set. If they are a part of a larger set, the pool, as
+        in a fold of cross-validation, `rows` holds their positions in it, `(examples,) int64`, and
+        `array` and `read` cover the whole pool.
       pool: the number of examples in the pool; 0 if there is no pool.
     """
 
@@ -171,7 +171,7 @@ def _decoder(dataset: Dataset, split: str, settings: Any) -> Decoded:
 def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
     """Returns a function that finds single examples in shards by index, see `Read`.
 
-    It is slow, so it serves only for the few examples that the report shows.
+    It is slow, so it serves only for a few examples, such as those that the report shows.
     """
     files = [example.file for example in dataset.splits["train"]]
 

@@ -16,7 +16,7 @@ INVISIBLE = {*map(chr, (0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0, *range(0
 
 
 def is_missing(label: str) -> bool:
-    """Returns whether a label in a table, such as "" or "nan", means that the label is missing."""
+    """Returns whether the text of a cell in a table, such as "" or "nan", means a missing value."""
     return not label or label.lower() in MISSING
 
 
@@ -53,7 +53,7 @@ def as_label_lines(names: Sequence[str]) -> list[str]:
     """Returns each name as one line of a label file.
 
     Names that look like another name on a screen, or have no visible character, are escaped as in
-    Python strings.
+    Python strings, so no two lines look the same.
     """
     lines = [" ".join(name.split()) for name in names]
     counts: defaultdict[str, int] = defaultdict(int)

@@ -166,7 +166,7 @@ def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
 
 
 def _groups_in_several_splits(audited: _Audited) -> Iterator[str]:
-    """Yields a message for each group in several splits: it would leak train into val or test."""
+    """Yields a message for each group in several splits, which would leak between them."""
     where = defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:

@@ -23,7 +23,8 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
 
     Raises:
       ValueError: the data cannot be read, have changed since the run started, or, if `strict` is
-        True, cannot be trained on.
+        True, cannot be trained on. Also if the initial weights were trained on validation or test
+        examples, or if there are too few examples for `export.abstain`.
     """
     config = run.config
     with run.timed("data"):

@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kept:
-    """An array from the cache folder, or one that was just computed and written there."""
+    """An array that was read from the cache or has just been computed."""
 
     array: np.ndarray
     cached: bool  # whether the array was in the cache

@@ -158,8 +158,8 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
 def _unwrapped(folder: Folder, listing: Listing) -> Folder:
     """Returns the folder that has the class folders of a split.
 
-    This is `folder`, the folder of the split. But if `folder` contains only one folder, and this
-    inner folder contains only folders, the class folders are those in the inner folder.
+    This is `folder`, the folder of the split. But while it contains nothing but one folder, and
+    this inner folder nothing but folders, the inner folder takes its place.
     """
     place = folder
     while len(place.folders) == 1 and not place.files:
@@ -178,7 +178,7 @@ def _refuse_other_examples(
 ) -> None:
     """Raises ValueError if a folder beside train/ has examples but is not a split.
 
-    Only warns if such a folder has files that cannot be examples.
+    Only warns if none of its files can be an example.
     """
     examples = plain_nouns(modality)[1]
     for other in filter(has_files, others):
@@ -216,8 +216,8 @@ def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> No
     """Raises ValueError if supposed class folders seem to be splits, or to contain the classes.
 
     If folders such as `images_train` and `images_test` were used as classes, the model would learn
-    to tell the splits apart. If there is only one folder, and it contains only folders, these inner
-    folders may be the real class folders.
+    to tell the splits apart. If there is only one folder, and it contains several folders but no
+    files, these inner folders may be the real class folders.
     """
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
     if named and all(named.values()) and len(set.union(*named.values())) > 1:

@@ -1,4 +1,4 @@
-"""Says which function lists the user's own files, for each value of `data.source`."""
+"""Says which function lists the user's own files, by the value of `data.source`."""
 
 from tl_keras.data.sources.folders import list_folder
 from tl_keras.data.sources.tables import list_csv

@@ -44,7 +44,7 @@ class Shards:
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
         """Returns the examples of the split as they are stored, for example as JPEG; not decoded.
 
-        Each example is a dict of `label`, `tfds_id` and the feature that `feature` names. The
+        Each example is a dict with `label`, `tfds_id` and the feature that `feature` names. The
         examples are in the order of the split, unless `choices` changes the order.
 
         Args:

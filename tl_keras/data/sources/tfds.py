@@ -247,8 +247,8 @@ def _folders(names: list[str], builder: str) -> list[str]:
     if len(set(folders)) < len(names) or "" in folders:
         raise ValueError(
             f"data.name: {builder!r} has class names that cannot be folder names, because some are "
-            "empty or equal after '/' is replaced and leading dots are removed; choose another "
-            "data set"
+            "empty or equal after slashes are replaced and leading dots are removed; choose "
+            "another data set"
         )
     return folders
 

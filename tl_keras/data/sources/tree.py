@@ -17,7 +17,7 @@ from tl_keras.run import marks
 class Folder:
     """The folders, files and folder links that lie directly in a folder, in order of their names.
 
-    Ignored names are left out, see `layout.is_passed_over`.
+    Ignored names, see `layout.is_passed_over`, and folders of tl_keras are left out.
     """
 
     path: Path

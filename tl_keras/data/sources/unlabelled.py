@@ -25,9 +25,9 @@ class Unlabelled:
     """Readable examples whose content is in no split.
 
     Attributes:
-      examples: the examples; of files with equal content, only the first. If `data.unlabelled` is a
-        folder, the label of a file is the class that its own folder is named after, or `UNKNOWN` if
-        this folder is not named after a class of the model.
+      examples: the examples. If `data.unlabelled` is a folder, only the first of files with equal
+        content is among them, and the label of a file is the class that its own folder is named
+        after, or `UNKNOWN` if this folder is not named after a class of the model.
       quarantined: the files that cannot be used.
       warnings: sentences about files that are left out for another reason, such as copies.
       listed: the stamp of the folder `data.unlabelled`, see `changed_since.stamp`; None if
