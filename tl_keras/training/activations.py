@@ -51,7 +51,7 @@ def activations(
 ) -> dict[str, np.ndarray]:
     """Returns the activations of a split at some layers: {name of the layer: activations}.
 
-    Activations are `(examples, ...)`, in the dtype of the layer's output.
+    Activations are `(examples, ...)`, in the dtype in which they are stored, see `Cut`.
 
     Args:
       names: names of layers at which the backbone can be cut into a frozen and a trained part.

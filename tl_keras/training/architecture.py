@@ -72,7 +72,7 @@ class Architecture:
       model: the whole model; a finished training sets its weights.
       trained: the model whose weights trainings change: `model`, or a copy in mixed precision.
       initial: the weights of `model` before any training.
-      cuts: names of the cuts between frozen and trained layers, one for each freeze depth. The
+      cuts: names of the cuts between frozen and trained layers at which trainings freeze. The
         backbone's output is left out.
       trainings: expected number of trainings that read the same activations.
       label: text in front of the names of cuts in the record; tells several architectures of a

@@ -98,7 +98,7 @@ def held_out(
 
     Args:
       kept: the candidate that was chosen.
-      head: the head, which gives the answers if only the head was trained.
+      head: the head, which gives the answers if the head-only candidate was chosen.
       suffix: the layers after the frozen prefix, set to the weights of `kept`; None if the
         head-only candidate was chosen.
     """

@@ -46,7 +46,7 @@ class Cut:
       seconds: measured time in which the prefix computes the activations of one example.
       key: JSON values that identify the activations in the store, together with the key of the
         examples: backbone, weights, name of the cut and others.
-      input_bytes: size of one prepared example if the suffix also reads the model's input, else 0.
+      input_bytes: bytes of one prepared example if the suffix also reads the model's input, else 0.
     """
 
     name: str

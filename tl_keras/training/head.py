@@ -25,7 +25,7 @@ def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recip
     """Fits heads on pooled features; returns the one with the lowest validation loss.
 
     The heads differ in the strength of regularisation. The choice has one exception: if the head of
-    an earlier run (`recipe.earlier`) was trained on more examples than this run has, that head
+    an earlier run (`recipe.earlier`) was trained on more examples than train has, that head
     deserves trust. In this case, of all heads whose validation loss is not clearly higher than the
     lowest, the one with the strongest regularisation is returned: regularisation pulls the
     weights towards those of the earlier head.

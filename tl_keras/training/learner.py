@@ -106,7 +106,7 @@ class Learner:
     def set(self, values: list[np.ndarray]) -> None:
         """Sets the network to weights that the method `values` returned.
 
-        `parameters` and `average` stay unchanged, so the next step continues from them.
+        `parameters` and `average` stay unchanged.
         """
         flat, *others = values
         _spread(self.network, tf.constant(flat))

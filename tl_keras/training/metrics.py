@@ -16,7 +16,7 @@ Records = list[dict[str, Any]]
 
 @contextmanager
 def publisher(workdir: Path, earlier: Records) -> Iterator[Callable[[Records], None]]:
-    """Yields a function that writes records of epochs to `metrics.jsonl` and to TensorBoard.
+    """Yields a function that writes records to `metrics.jsonl` and to TensorBoard.
 
     The function takes all records of the current stage, such as `finetune`. A resumed run writes
     both again from the start, so that no epoch appears twice.

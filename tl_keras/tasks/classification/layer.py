@@ -26,7 +26,7 @@ def losses(columns: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
 
 
 def smoothed(columns: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Returns targets with label smoothing: `share` of each target is spread over all classes."""
+    """Returns smoothed targets: `share` of each is spread evenly over all classes (label smoothing)."""
     return columns * (1 - share) + share / columns.shape[-1]
 
 

@@ -110,8 +110,8 @@ def resolve(model: keras.Model, pattern: str | None, freeze: float | str) -> Fre
       model: a backbone: a functional model with one output.
       pattern: a regular expression for the names of its blocks, see `blocks`.
       freeze: the share of the blocks to freeze, 0..1, rounded to whole blocks, where 1 freezes
-        everything up to the model's output; or the name of a block, or of a layer whose output
-        is all that later layers read (a cut point).
+        everything up to the model's output; or the name of a block or of a cut point, see
+        `cut_points`.
 
     Raises:
       ValueError: the share is outside 0..1, or the name is neither a block nor a cut point.
