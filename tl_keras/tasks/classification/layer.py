@@ -26,7 +26,7 @@ def losses(columns: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
 
 
 def smoothed(columns: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Returns smoothed targets: `share` of each is spread evenly over all classes (label smoothing)."""
+    """Returns targets of which `share` is spread evenly over all classes (label smoothing)."""
     return columns * (1 - share) + share / columns.shape[-1]
 
 
