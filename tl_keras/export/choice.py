@@ -24,9 +24,9 @@ def choose(
 
     1. A LiteRT file can be chosen if its status is "ok" and it is within `export.max_bytes` and
        `export.max_latency_ms`.
-    2. Files that are much worse than the model on validation are dropped, namely those that the
-       task's function `is_sound` rejects. If it rejects all files, those that lose least of the
-       main score are kept.
+    2. Files that the task's function `is_sound` rejects are dropped: on validation, they lose too
+       much, or their answers are too far from the model's. If it rejects all files, those that
+       lose least of the main score are kept.
     3. Files that are more than `NEARLY` times as large as the smallest are dropped. The fastest of
        the other files is chosen, because on many devices small files differ more in speed than in
        size.

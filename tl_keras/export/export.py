@@ -27,9 +27,9 @@ FEW = 8  # calibration examples for a file of which only size and latency are me
 def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> dict[str, Exported]:
     """Writes a file for each format of `export.formats`, and compares it with the model.
 
-    A file is "ok" if its answers differ from those of the model by no more than the config section
-    `export` allows. The status of any other file says by how much it differs, or why it could not
-    be measured, and the name of the file contains `.rejected`.
+    A file is "ok" if it is within its tolerance, see `proof.exact` and, for quantised files, the
+    function `status` of the task's part `exports`. The status of any other file says by how much it
+    misses the tolerance, or why it could not be measured, and its name contains `.rejected`.
 
     Args:
       subject: the model to export.

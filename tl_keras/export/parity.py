@@ -152,7 +152,7 @@ def arena_bytes(content: bytes) -> int | None:
 def float_operators(content: bytes) -> dict[str, int]:
     """Returns the number of operators of each kind that have a float input or output.
 
-    Operators that only convert between floats and integers are not counted.
+    Operators that only quantise or dequantise are not counted.
     """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]

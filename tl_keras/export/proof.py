@@ -38,8 +38,8 @@ class Subject:
         is a test split.
       on: what messages call the examples of `val`, such as "validation" in "loses 0.02 of accuracy
         on validation".
-      trained_on_val: whether the model was trained on `val`. If so, its score on `val` is not
-        reported, because it says nothing about new examples.
+      trained_on_val: whether the model was trained on `val`. If so, its score on `val` says nothing
+        about new examples.
     """
 
     model: keras.Model
@@ -211,8 +211,8 @@ def quantised(
 ) -> Exported:
     """Writes a quantised file, repairs it if needed, and returns its entry in result.json.
 
-    If the file is much worse than the model on validation, it is repaired: some operators stay
-    float, namely those whose quantisation changes the answers most.
+    If `Writing.is_sound` rejects the file, it is repaired: some operators stay float, namely those
+    whose quantisation changes the answers most.
 
     Args:
       subject: the model to export, and its float32 file.

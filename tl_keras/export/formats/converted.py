@@ -61,7 +61,7 @@ def convert(
         raise ValueError(
             f"export.formats: {', '.join(quantised)} cannot be made: quantisation must run the "
             f"model to calibrate it, but the installed LiteRT cannot run its operators "
-            f"{', '.join(flex)}; expected only 'saved_model' or 'float32'"
+            f"{', '.join(flex)}; expected only 'saved_model', 'onnx' or 'float32'"
         )
     return Converted(content, quantise.calibrate(content, examples))
 

@@ -105,7 +105,8 @@ def make_integer(model: schema.ModelT, front: Front | None) -> None:
     The scale and the zero point of the quantised input then normalise the input.
 
     Args:
-      front: the normalisation of the input; None if the input must stay as it is.
+      front: the normalisation of the input; None if the graph does not begin with one. The input
+        then stays as it is.
     """
     graph = model.subgraphs[0]
     _integer_start(model, graph, front)

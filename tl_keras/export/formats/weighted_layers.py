@@ -76,8 +76,8 @@ def largest_weights(
     overflow.
 
     Args:
-      step: quantisation step of the layer's input; None if the bias stays float and cannot
-        overflow.
+      step: quantisation step of the layer's input; None to ignore the bias, because it stays
+        float or the step is unknown.
 
     Returns:
       an array with as many axes as the weights; all axes but the output channels have length 1.

@@ -139,7 +139,7 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> str:
 
 
 def choose_decoder(image: Image.Image, frame: int | None) -> str:
-    """Returns the decoder for training: `jpeg`, `png` (TensorFlow's, which are fast) or `pillow`.
+    """Returns the decoder of a file: `jpeg`, `png` (TensorFlow's, which are fast) or `pillow`.
 
     TensorFlow's decoders are chosen only for files from which they give the same pixels as Pillow.
     TensorFlow ignores EXIF orientation, drops alpha, keeps only the upper 8 of 16 bits, and may not

@@ -70,7 +70,8 @@ def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, 
         such as images of the same split with the same label.
 
     Returns:
-      a list of (index of one image, index of the other, number of bits in which the hashes differ).
+      a sorted list of (index of the earlier image, index of the later image, number of bits in
+      which the hashes differ).
     """
     views = [grey, grey[:, :, ::-1]]
     hashes = [_hashes(view) for view in views]
