@@ -21,7 +21,7 @@ class DataConfig(Section):
         "the splits, such as train and test, may contain the class folders or lie inside them. "
         "csv: a table with the columns path and label, and optionally split and group. tfds: a "
         "data set of TensorFlow Datasets. digits: 1,797 handwritten digits inside the package. "
-        "glyphs: images of letters, rendered anew in each epoch.",
+        "glyphs: images of letters and symbols, rendered anew in each epoch.",
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto",

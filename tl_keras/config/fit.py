@@ -88,7 +88,7 @@ class FitConfig(Section):
     ema: OpenShare = Field(
         0.0,
         description="Momentum of an exponential moving average of the weights. The averaged "
-        "weights are validated and saved instead of the last weights. 0: no average.",
+        "weights are validated and saved instead of the weights themselves. 0: no average.",
     )
     views: Annotated[int, Field(ge=1)] | None = Field(
         None,
