@@ -496,7 +496,7 @@ def test_export_outside_its_tolerance_is_named(good):
     headline = verdict.headline(read(good))
     assert "int8 outside tolerance; file to ship: float32" in headline
     line = said(good, "Do not ship the int8 export.")
-    assert f"by more than the tolerance ({sentence})" in line
+    assert f"comparison with the model ({sentence})" in line
     assert "on 98.4% of 1,000 examples" in line
 
 

@@ -115,10 +115,13 @@ def spoil(run, how: str) -> None:
 SPOILT = [
     ("digests", "was measured on other test examples or labels than the others."),
     ("labels", "was measured on other test examples or labels than the others."),
-    ("none", "has no answers in predictions.csv, or no digests of the examples in data.json."),
+    (
+        "none",
+        "has no answers in predictions.csv, or its data.json lacks digests of these examples.",
+    ),
     (
         "validation",
-        "has no answers in predictions.csv, or no digests of the examples in data.json.",
+        "has no answers in predictions.csv, or its data.json lacks digests of these examples.",
     ),
 ]
 

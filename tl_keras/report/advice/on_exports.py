@@ -17,11 +17,11 @@ from tl_keras.run.result.exports import Exported
 
 
 def on_exports(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice not to ship exported files that differ too much from the model."""
+    """Yields advice not to ship the files that failed their comparison with the model."""
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
-        why = f"This file differs from the model by more than the tolerance ({export.status})"
+        why = f"This file did not pass its comparison with the model ({export.status})"
         if export.agreement is not None:
             why += f" and agrees with the model on {percent(export.agreement)} of "
             why += f"{count(figures.examples(run, export))} examples"

@@ -153,7 +153,7 @@ def _gained(search: Search, depths: Depths) -> str:
 def _head_behind(search: Search) -> Behind | None:
     """Returns how far the best head-only trial is behind the best trial.
 
-    Returns None if the difference may be chance, or if one of these trials is missing.
+    Returns None if the difference may be chance, if no trial is head-only, or if the best one is.
     """
     heads = [trial for trial in trials.comparable(search) if trial.is_head]
     if not heads or search.best.is_head:

@@ -140,7 +140,7 @@ def estimate(share: Any, between: Sequence[float], n: Any) -> str:
     The bar shows the share and the interval.
 
     Args:
-      share: 0..1; if this is NaN or not a number, a dash is returned instead.
+      share: 0..1; if this is NaN or not a number, a dash is shown instead, without a bar.
       between: ends of the 95% interval, 0..1.
       n: number of examples.
     """

@@ -103,7 +103,7 @@ def exports(run: RunFiles) -> dict[str, Exported]:
 
 
 def passed(export: Exported) -> bool:
-    """Returns True if an exported file differs from the model by no more than the tolerance."""
+    """Returns True if an exported file passed its comparison with the model."""
     return export.status == "ok"
 
 

@@ -77,7 +77,7 @@ def _measured_on(run: RunFiles) -> _MeasuredOn:
 
 def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
     if not kind.examples or most is None:
-        return "has no answers in predictions.csv, or no digests of the examples in data.json"
+        return "has no answers in predictions.csv, or its data.json lacks digests of these examples"
     if kind.task != most.task:
         return f"solves another task, {kind.task} instead of {most.task}"
     if kind.split != most.split:

@@ -148,7 +148,7 @@ def _ranked(done: list[Trial], best: str) -> list[Trial]:
 class Behind:
     """How much worse a trial is than another, on the same examples."""
 
-    difference: float  # main metric of the better trial minus main metric of the trial
+    difference: float  # main metric of the other trial minus main metric of this trial
     low: float  # lower end of the paired 95% interval of the difference
     high: float  # upper end
 

@@ -1,4 +1,4 @@
-"""The section on the approach `parallel`: teacher labels, student models, merged models."""
+"""The section on the command `parallel`: teacher labels, student models, merged models."""
 
 from collections.abc import Sequence
 

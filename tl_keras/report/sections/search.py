@@ -243,7 +243,7 @@ def _table(search: Search, task: str) -> str:
     above += f"; {ROWS} are shown, all are in result.json." if len(every) > ROWS else "."
     main = scores[names.MAIN][0].lower()
     above += (
-        " Frozen up to: the last frozen block. The number beside it is the share of blocks that "
+        " Frozen up to: the last frozen block. The number below it is the share of blocks that "
         "are frozen; it may differ from fit.freeze, which is rounded to whole blocks. Fine-tuned: "
         f"the {main} of the fine-tuned model. Kept: the weights that the trial chose: head-only "
         "(only the head was trained, on the pretrained backbone), fine-tuned, or mean (the mean of "
@@ -253,7 +253,7 @@ def _table(search: Search, task: str) -> str:
     if search.level:
         above += (
             " Tied: the trial may be as good as the best trial, because the paired 95% interval "
-            f"of their difference in {main} includes 0."
+            f"of their difference in {main} does not show that the trial is worse."
         )
     columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
     shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # one column if they are the same
