@@ -96,8 +96,9 @@ def planned(config: RunConfig) -> list[Planned]:
     wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: compare needs pretrained weights; expected 'imagenet', 'glyphs', a "
-            "weights file or the folder of an earlier run; received 'none'"
+            "model.weights: compare needs pretrained weights; expected 'imagenet', 'glyphs', 'own' "
+            "(the weights in a .keras backbone), a weights file or the folder of an earlier run; "
+            "received 'none'"
         )
     # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
     # for the approach that is chosen.

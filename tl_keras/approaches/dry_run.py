@@ -97,7 +97,9 @@ def _of_data(data: Data, findings: dict) -> list[str]:
             lines.append(f"  {noun} {name!r} has {count} in train ({why})")
         else:
             names = shortened([entry["class"] for entry in entries])
-            lines.append(f"  {len(entries)} {nouns} have few examples in train ({why}): {names}")
+            lines.append(
+                f"  {len(entries)} {nouns} have few examples in train (each {why}): {names}"
+            )
     if pairs := findings.get("near_duplicates"):
         lines.append(
             f"  {count_of(pairs, 'pair')} of near-duplicates in two splits or with two labels"

@@ -133,7 +133,7 @@ def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
 def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
     """Warns if the model is measured on examples on which it was trained.
 
-    An earlier run, from which the model's initial weights come, may also have been trained on them.
+    Examples on which an earlier run trained the model's initial weights count, too.
 
     Args:
       trained: the files of these examples.

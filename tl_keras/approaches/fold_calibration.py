@@ -39,11 +39,11 @@ def held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]
     threshold for abstaining is chosen on them, and suits an exported file only if the file is
     calibrated in the same way.
 
-    The temperature of a refitted final model is multiplied by the result of `correction`, since
-    each fold's temperature was fitted to few examples. So the folds' temperatures are multiplied,
-    too. `correction` gives one factor for all folds that keep the same candidate (head-only,
-    fine-tuned, ...). For other final models, and without `export.abstain`, the predictions stay as
-    they are.
+    The temperature of a final model that is refitted without a search is multiplied by the result
+    of `correction`, since each fold's temperature was fitted to few examples. So the folds'
+    temperatures are multiplied, too. `correction` gives one factor for all folds that keep the same
+    candidate (head-only, fine-tuned, ...). For other final models, and without `export.abstain`,
+    the predictions stay as they are.
     """
     config = every[0].run.config
     predictions, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels

@@ -51,7 +51,8 @@ class Fold:
 def folds_of(run: Run, data: Data) -> list[Fold]:
     """Returns all folds, one repetition after the other, and writes `folds.csv`.
 
-    `folds.csv` has a line for each example, with the fold that holds the example out.
+    `folds.csv` has a line for each example, with the fold that holds the example out in each
+    repetition.
 
     Raises:
       ValueError: an answer, such as a class, has too few examples.
@@ -89,9 +90,10 @@ def _check_sizes(data: Data, count: int) -> None:
 
 
 def with_auto_resolved(config: RunConfig, data: Data) -> RunConfig:
-    """Returns the config with each `auto` in section `fit` replaced by its value for a fold's data.
+    """Returns the config with `auto` in three fields replaced by its value for a fold's data.
 
-    The final model has more data, but must train with the values that the folds were scored with.
+    The fields are `fit.freeze`, `fit.epochs` and `fit.learning_rate`. The final model has more
+    data, but must train with the values that the folds were scored with.
     """
     plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
@@ -128,8 +130,8 @@ def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None
     """Trains a prepared fold and writes `predictions.csv`, `result.json` and maybe `model.keras`.
 
     The model of the first fold is written, to measure how much quantising worsens scores. If the
-    final model combines the models of all folds, all of them are written. With a search, no fold
-    writes its model.
+    final model combines the models of all folds, all of them are written. With a search, the search
+    writes the best trial's model of each fold.
 
     Args:
       in_memory: the architecture and the fold's data, if this process has them; None to load both
@@ -221,8 +223,8 @@ def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
 def held_out(run: Run) -> dict[str, np.ndarray]:
     """Returns `{file: prediction}`; each prediction has the shape `(outputs,)`.
 
-    It is made by the model of the fold that held the file out. Only the folds of the first
-    repetition of cross-validation are used.
+    A prediction is made by the model of the fold that held the file out. Only the folds of the
+    first repetition of cross-validation are used.
     """
     by_file: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
@@ -235,8 +237,8 @@ def proof_subject(fold: Fold) -> proof.Subject | None:
     """Returns a fold's model and held-out examples, to measure how much quantising worsens scores.
 
     The final model was trained on all examples. On these, quantising would worsen its scores less
-    than on new examples. Returns None if the fold has no `model.keras`, as with a search, or if the
-    final model is an ensemble, whose architecture differs from that of the fold's model.
+    than on new examples. Returns None if the fold has no `model.keras`, or if the final model is an
+    ensemble, whose architecture differs from that of the fold's model.
     """
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":

@@ -86,8 +86,8 @@ def _check(config: RunConfig) -> None:
     if not config.model.is_pretrained:
         raise ValueError(
             "model.weights: the command 'parallel' needs pretrained weights, from which each "
-            "student model starts; expected 'imagenet', 'glyphs', a weights file or the folder of "
-            "an earlier run; received 'none'"
+            "student model starts; expected 'imagenet', 'glyphs', 'own' (the weights in a .keras "
+            "backbone), a weights file or the folder of an earlier run; received 'none'"
         )
     if config.search.wanted:
         raise ValueError(
@@ -178,8 +178,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def _teacher_run(run: Run, data: Data) -> Run:
     """Returns the run that trains the teacher of the first round.
 
-    It has at most as many folds as the smallest class has examples, but at least two. Equal files,
-    near-duplicates and the files of a group count as one example here.
+    It has `cross_validate.folds` folds, but no more than the smallest class has examples, and at
+    least two. Equal files, near-duplicates and the files of a group count as one example here.
     """
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}

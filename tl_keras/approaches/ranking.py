@@ -74,7 +74,8 @@ def learning_curve(
 ) -> list[Learning]:
     """Returns validation scores of heads that are fitted to growing parts of the training examples.
 
-    Each part is stratified: it has the classes in the same proportions as the whole.
+    Each part is stratified: it has the strata, such as classes, in the same proportions as the
+    whole.
 
     Args:
       pooled: two arrays, the features of train and those of val, `(examples, channels) float32`.

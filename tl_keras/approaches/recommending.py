@@ -39,9 +39,10 @@ def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recomm
 def gain_of_chain(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> dict[str, Against]:
     """Returns for each split the main metric of `chain` minus that of `finetune`.
 
-    Each entry also has the 95% interval of this difference, and three counts: all examples, those
-    that only `chain` predicts correctly, and those that only `finetune` predicts correctly. The
-    approach `chain` starts from the weights of an earlier run, `finetune` does not.
+    Each entry also has the 95% interval of this difference, and three counts: the examples that
+    both predict, those that only `chain` predicts correctly, and those that only `finetune`
+    predicts correctly. The approach `chain` starts from the weights of an earlier run, `finetune`
+    does not.
 
     Args:
       runs: the result of `scores_of` for each approach, by name.

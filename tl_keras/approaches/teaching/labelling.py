@@ -50,7 +50,7 @@ def label(
     Labelled examples are often balanced over the classes, while unlabelled ones are not. So the
     probabilities are corrected by the class frequencies of the unlabelled examples, which are
     estimated from the probabilities. The dict has these `frequencies`, and for each class the
-    lowest confidence of a kept label, in `thresholds`.
+    confidence that a kept label must reach, in `thresholds`.
 
     Args:
       probabilities: the teacher's probabilities, `(examples, classes)`.

@@ -70,11 +70,11 @@ def _choose(
 ) -> str:
     """Returns the candidate that a student keeps: `finetuned`, or `mix` if it is clearly better.
 
-    `mix` is the mean of the initial and the fine-tuned weights. Without fine-tuning, the candidate
-    is `head`. Teacher-labelled validation examples favour the candidate that copies the teacher, so
-    only human labels count. When the labels of the teacher counted too, the head-only model was
-    chosen, although its accuracy was up to 10 percentage points lower than that of a fine-tuned
-    candidate on development splits of photographs.
+    `mix` is the mean of the weights before and after fine-tuning. Without fine-tuning, the
+    candidate is `head`. Teacher-labelled validation examples favour the candidate that copies the
+    teacher, so only human labels count. When the labels of the teacher counted too, the
+    head-only model was chosen, although its accuracy was up to 10 percentage points lower than that
+    of a fine-tuned candidate on development splits of photographs.
 
     Args:
       choose: the function of the task that chooses a candidate by its losses.

@@ -117,7 +117,7 @@ def _give_up(failed: list[Failure], number: int) -> None:
     first, others = failed[0], len(failed) - 1
     segment = first.child.folder.name.removeprefix("segment_")
     hint = "; parallel.workers=1 needs less memory" if first.status < 0 else ""
-    more = f"{others} more student models failed; " if others else ""
+    more = f"{others} more failed; " if others else ""
     message = (
         f"parallel: training the student model of segment {segment} of round {number + 1} failed "
         f"{first.attempts} times: {first.why}{hint}; {more}finished student models are kept, and "
