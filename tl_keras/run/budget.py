@@ -41,9 +41,9 @@ def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: fl
 
     The first trial may always begin. Another trial may begin only if fewer than `config.trials`
     trials were run, and if the duration of the search so far plus the expected duration of a trial
-    is below `config.minutes`. A budget that is not set is no limit. The expected duration is the
-    mean duration of the trials that trained more than the head, without the time to compute
-    activations.
+    is below `config.minutes`. A budget that is not set does not limit the search. The expected
+    duration is the mean duration of the trials that trained more than the head, without the time
+    to compute activations.
 
     Args:
       records: the trials so far.

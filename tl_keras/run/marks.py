@@ -93,7 +93,7 @@ def put(folder: Path, kind: Kind) -> None:
 
 
 def _first_name(folder: Path) -> str | None:
-    """Returns the first name in a folder in alphabetical order, or None if the folder is empty.
+    """Returns the first name in a folder, in alphabetical order; None if there is none.
 
     Temporary files, which a killed `claim` may have left, are passed over.
     """

@@ -106,7 +106,7 @@ class Run:
         """Adds findings to `findings.json`, which lists what people should check in the data.
 
         Args:
-          parts: lists of findings by their names in the file.
+          parts: findings by their names in the file.
         """
         write_json(self.workdir / "findings.json", {**self.findings, **parts})
 

@@ -44,7 +44,8 @@ class FileLoss(Measures):
 class RepairStep(Part):
     """One attempt to bring a quantised file closer to model.keras by leaving operators in float.
 
-    The attempt writes a file, which is measured on validation.
+    In the first attempt, all operators are quantised. Each attempt writes a file, which is measured
+    on validation.
     """
 
     kept: int = Field(description="Number of operators that stay in float in this attempt.")
@@ -64,8 +65,8 @@ class RepairStep(Part):
 class Repair(Part):
     """How a quantised file was repaired: the operators most harmful to quantise stay in float.
 
-    A file is repaired if it loses too much of the main metric (measure `lost` of `FileLoss`), or if
-    its answers are too far from those of model.keras (measure `moved`).
+    A file is repaired if it loses too much of the main metric (`lost` of the first of its `steps`),
+    or if its answers are too far from those of model.keras (`moved` of this step).
     """
 
     kept: list[str] = Field(
@@ -78,10 +79,10 @@ class Repair(Part):
 class Abstaining(Measures):
     """How often a model answers instead of abstaining, and how often these answers are right.
 
-    The model's output `abstain` is 0 if the model answers and 1 if it abstains; see
-    `export.abstain`. The model is measured on test; in cross-validation, the models of the folds
-    are measured on the examples that their folds hold out. For classification there is also the
-    measure `accuracy` on the examples that the model answers; null if there are none.
+    The output `abstain` of an exported file is 0 if the file answers and 1 if it abstains; see
+    `export.abstain`. Exported files are measured on test. In `cross_validation`, the models of the
+    folds are measured on the examples that their folds hold out. For classification there is also
+    the measure `accuracy` on the examples that the model answers; null if there are none.
     """
 
     coverage: Share = Field(
@@ -169,10 +170,10 @@ class Exported(Measures):
 
 
 class OnFiles(Measures):
-    """The shipped file, run by `export/device/predict.py` on the original files of the test split.
+    """The shipped file, run by `export/device/predict.py` on the original files of test.
 
-    predict.py prepares the examples with its own code, as on a device. For classification it has
-    the measure `accuracy`.
+    Without a test split, the files of validation are used. predict.py prepares the examples with
+    its own code, as on a device. For classification it has the measure `accuracy`.
     """
 
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
@@ -206,11 +207,11 @@ class Shipped(Part):
     device: Maybe[OnFiles] = Field(
         None,
         description="Measurements of the file to ship, taken when predict.py runs it on the "
-        "original files of the test split. predict.py reads and prepares these files as a device "
-        "does. Only if the examples are files.",
+        "original files of test, or of validation if there is no test split. predict.py reads and "
+        "prepares these files as a device does. Only if the examples are files.",
     )
 
     @property
     def reason(self) -> str:
-        """Why no file can be shipped: the first sentence of `status`; "" if one can be shipped."""
+        """Why no file can be shipped: the first sentence of `status`; "" if the status is `ok`."""
         return "" if self.status == "ok" else self.status.partition(". ")[0]

@@ -138,7 +138,7 @@ class Scores(Measured):
 
 
 class MainScores(Measures):
-    """The main scores of an approach of `compare`, or of one candidate in a round of `parallel`.
+    """The main scores of an approach of `compare`, or of a student or candidate of `parallel`.
 
     The candidates of a round are the student models, the merged models and the teacher model.
     For classification this record has the measures `accuracy` and `log_loss`.

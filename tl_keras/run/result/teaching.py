@@ -68,12 +68,12 @@ class Segment(Part):
         "teacher-labelled examples."
     )
     train: int = Field(
-        description="Number of the student's training examples: those in its segment (part) of the "
-        "teacher-labelled examples, plus those that people labelled."
+        description="Number of the student's training examples, including those that people "
+        "labelled."
     )
     val: int = Field(
-        description="Number of the student's validation examples: those in its segment (part) of "
-        "the teacher-labelled examples, plus those that people labelled."
+        description="Number of the student's validation examples, including those that people "
+        "labelled."
     )
     kept: str = Field(
         description="Which weights became the student's model, such as `finetuned`; see model.kept."

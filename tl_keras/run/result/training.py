@@ -35,7 +35,7 @@ class CandidateRecord(Measures):
     )
     gain: float = Field(
         description="Loss of the head-only candidate minus loss of this candidate; above 0, this "
-        "candidate is better. The loss of each example is averaged over its augmented views, then "
+        "candidate is better. The loss of each example is averaged over its views, then "
         "summed over all validation examples; for classification in nats."
     )
     won: int = Field(

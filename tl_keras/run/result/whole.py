@@ -101,8 +101,8 @@ class Result(Part, Generic[AnyScores]):
     )
     trial: Maybe[TrialRecord] = Field(
         None,
-        description="The record of this trial, equal to its entry in search.trials of the "
-        "result.json of the search. Only in the result of a trial.",
+        description="The record of this trial. Its entry in search.trials of the result.json of "
+        "the search also has `essence`, `elapsed` and `behind`. Only in the result of a trial.",
     )
     activation_bytes: Maybe[dict[str, int]] = Field(
         None,
