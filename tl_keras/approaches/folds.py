@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
+from tl_keras.config import space
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data, prepared_again
 from tl_keras.export import proof
@@ -171,9 +172,10 @@ def _loaded(fold: Run) -> tuple[Architecture | None, Data]:
 
 
 def new_backbone(config: RunConfig) -> keras.Model:
-    """Returns the backbone with its initial weights."""
+    """Returns the backbone with its initial weights; in a search, the first architecture's."""
     keras.utils.set_random_seed(config.seed)
-    return models.pretrained(config.model, config.settings)
+    first = space.first_trials(config)[0]
+    return models.pretrained(first.model, first.settings)
 
 
 def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
@@ -243,7 +245,10 @@ def proof_subject(fold: Fold) -> proof.Subject | None:
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":
         return None
-    inputs = {"train": fold.data.inputs["train"], "val": fold.data.inputs["test"]}
+    config, data = runs.as_trained(fold.run).config, fold.data
+    if not space.prepares_alike(config, fold.run.config):  # A search chose another image size, say.
+        data = prepared_again(data, config)
+    inputs = {"train": data.inputs["train"], "val": data.inputs["test"]}
     model = models.load(file)
     predictions = features.outputs(Inference(model), inputs["val"])
     return proof.Subject(model, inputs, {"val": predictions}, on="what a fold held out")
