@@ -124,8 +124,8 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
-            "None of these runs has a test split. Their validation scores are too good, because "
-            "they were used to choose the models.",
+            "None of these runs was measured on a test split. Their validation scores are too "
+            "good, because they were used to choose the models.",
         )
     if reasons := paired.comparable(named)[1]:
         yield (

@@ -156,8 +156,10 @@ def _labels(run: RunFiles, record: Round) -> str:
         columns.append("Right")
         above += (
             " Right: the share of right labels among the kept labels of examples whose true label "
-            "is known. Training did not use the true labels."
+            "is known."
         )
+        if (run.tree.get("parallel") or {}).get("labels") != "own":
+            above += " Training did not use the true labels."
     return table(above, columns, rows, numeric=(1, 2, 3, 4))
 
 
