@@ -85,6 +85,12 @@ def test_a_model_that_is_often_wrong_needs_more_labels(small):
         in line(small, "Label more").why
     )
     assert not line(small, "Measure on more")
+    # A test split is answered by the final model, not by the models of the folds.
+    rewrite(small, test=counted([[8, 5], [5, 8]], NAMES, interval=[0.42, 0.78]))
+    assert line(small, "Label more").why.endswith(
+        "Of its answers to 26 test examples, 61.5% are right."
+    )
+    assert line(small, "Measure on more examples: about 1,020 in all.")
     rewrite(small, test=counted([[11, 2], [2, 11]], NAMES))
     assert not line(small, "Label more") and not line(small, "Try larger")
     rewrite(small, test=counted([[8, 5], [5, 8]], NAMES), data=Counts(train=500))

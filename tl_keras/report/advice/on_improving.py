@@ -136,17 +136,17 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
         f"The model was trained on {count(train)} {pictures}. Of its answers to "
         f"{count(scores.n)} {run.split_name(split)} examples, {percent(right)} are right."
     )
-    if run.holds_out:
+    if figures.is_of_folds(run, split):
         why = (
             f"The final model was trained on {count(train)} {pictures}, the model of each fold on "
             f"fewer. Of the fold models' answers to {count(scores.n)} held-out examples, "
             f"{percent(right)} are right."
         )
-    if run.holds_out and (more := needed(right, scores.n)) > scores.n:
-        why += (
-            f" More {pictures} also give a more precise score: about {count(more)} {pictures} in "
-            "all narrow its 95% interval to ±3 points."
-        )
+        if (more := needed(right, scores.n)) > scores.n:
+            why += (
+                f" More {pictures} also give a more precise score: about {count(more)} {pictures} "
+                "in all narrow its 95% interval to ±3 points."
+            )
     yield Advice(f"Label more {pictures}: only {count(labelled(run))} are labelled.", why)
 
 

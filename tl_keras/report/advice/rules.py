@@ -83,7 +83,9 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
     right = figures.share_right(run, scores)
     if right is None or not 0 < scores.n < FEW:
         return
-    if on_improving.cross_validate_line(run) or (run.holds_out and list(on_labels(run))):
+    if on_improving.cross_validate_line(run) or (
+        figures.is_of_folds(run, split) and list(on_labels(run))
+    ):
         return  # That advice also says on how many examples to measure.
     n, needed = scores.n, on_improving.needed(right, scores.n)
     if needed > n:
