@@ -38,7 +38,7 @@ class Backbone:
     """A Keras Applications model.
 
     Attributes:
-      preprocessing: pixel values on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
+      preprocessing: input values on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
         (normalised by the mean and standard deviation of ImageNet), `caffe` (BGR minus the mean of
         ImageNet) or `included` (0..255).
       block: a regular expression that matches the names of a block's operations; its first group is
@@ -270,7 +270,7 @@ def _assemble(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
 
 
 def normalise(image: Any, preprocessing: str) -> Any:
-    """Returns images, converted from 0..255 to the pixel values on which a model was trained.
+    """Returns images, converted from 0..255 to the input values on which a model was trained.
 
     Args:
       image: a symbolic tensor `(batch, height, width, 3)`.

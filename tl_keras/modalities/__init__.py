@@ -4,7 +4,7 @@ All folders have the same files, and `part` imports one file of one folder. Code
 folders does not know what an example looks like. In this list:
 
 - `settings` is the section of the config with the modality's name, as in `image: {size: 96}`;
-- a prepared example is what the model takes: for an image, its pixels, decoded and resized;
+- a prepared example is what the model takes: for an image, its decoded and resized values;
 - a view is a randomly augmented version of a prepared example;
 - a source is a value of `data.source` for which the package generates the examples.
 
