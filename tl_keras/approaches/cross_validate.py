@@ -16,7 +16,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.approaches import fold_calibration, folds
-from tl_keras.approaches.folds import Fold, folds_of, new_backbone, with_auto_resolved
+from tl_keras.approaches.folds import Fold, folds_of, with_auto_resolved
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import doctor, run_data
@@ -58,7 +58,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             compared = folds.proof_data(every[0], data), folds.proof_subject(every[0])
             held_out = fold_calibration.held_out(data, every)
             again = exports.exported_again(run, model, *compared, held_out)
-            abstaining = fold_calibration.abstaining(data, every)
+            abstaining = fold_calibration.abstaining(every, *held_out)
             summary = _with_abstaining(again.cross_validation, abstaining)
             run.finish(again.model_copy(update={"cross_validation": summary}))
         else:
@@ -121,7 +121,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     refitted = replace(run, config=config)
     if final == "refit":
         if arch is None:
-            return adapt.from_scratch(refitted, data, new_backbone(config), chosen)
+            return adapt.from_scratch(refitted, data, backbones.initial(config), chosen)
         return adapt.refit(refitted, arch, chosen)
     members = [models.load(fold.run.workdir / "model.keras") for fold in every]
     merged = {"average": combine.average, "ensemble": combine.ensemble}[final](members)
@@ -193,7 +193,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     began, fingerprint = folds.digests_at_start(run), data.dataset.fingerprint
     with run.timed("folds"):
         job.prepare(whole, part=ALL, fingerprint=fingerprint, began=began)
-        best_model(whole, part, new_backbone(config))
+        best_model(whole, part, backbones.initial(config))
     record = whole.record
     best = runs.as_trained(whole)
     trial = configs.load(whole.workdir / "search" / record["search"]["best"] / "config.yaml")
@@ -203,9 +203,9 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     data = prepared_again(data, best.config, ("train",))
     refitted = replace(run, config=config)
     if not config.model.is_pretrained:
-        return adapt.from_scratch(refitted, data, new_backbone(config), chosen)
+        return adapt.from_scratch(refitted, data, backbones.initial(config), chosen)
     depth = plan_of(config, data.dataset, pretrained=True).freeze
-    arch = architecture(run, config, data, new_backbone(config), [depth])
+    arch = architecture(run, config, data, backbones.initial(config), [depth])
     return adapt.refit(refitted, arch, chosen)
 
 
@@ -224,17 +224,18 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     measured = evaluation.evaluate(
         trained, model, _with_held_out(data), {"val": by_repeat[0], **tested}
     )
+    held_out = fold_calibration.held_out(data, every)
     exported = exports.exported(
         trained,
         model,
         folds.proof_data(every[0], data),
         tested,
         folds.proof_subject(every[0]),
-        fold_calibration.held_out(data, every),
+        held_out,
     )
     results = [fold.run.result for fold in every]
     summary = _summary(run.config, results)
-    abstaining = fold_calibration.abstaining(data, every)
+    abstaining = fold_calibration.abstaining(every, *held_out)
     return run.outcome(
         folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
         cross_validation=_with_abstaining(summary, abstaining),

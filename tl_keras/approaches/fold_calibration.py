@@ -67,20 +67,25 @@ def is_corrected(config: RunConfig) -> bool:
     return config.cross_validate.final == "refit" and not config.search.wanted
 
 
-def abstaining(data: Data, every: Sequence[Fold]) -> Abstaining | None:
+def abstaining(
+    every: Sequence[Fold], predictions: np.ndarray, labels: np.ndarray
+) -> Abstaining | None:
     """Measures how often the folds' models answer instead of abstaining, and how often correctly.
 
     Each model is measured on the examples that its fold held out. Its threshold is chosen on the
     examples that the other folds held out. Returns None if `export.abstain` is not set, or if the
     other folds have too few examples for its value (0.95 needs at least 19).
+
+    Args:
+      predictions, labels: the result of `held_out`.
     """
     config = every[0].run.config
     level = config.export.abstain
     if level is None:
         return None
-    fold_of = np.empty(len(data.inputs["train"]), np.int64)
+    fold_of = np.empty(len(labels), np.int64)
     for number, fold in enumerate(every):
         if fold.repeat == 0:
             fold_of[fold.rows] = number
     measure = tasks.of(config.task, "abstain").measure_in_folds
-    return measure(*held_out(data, every), fold_of, level)
+    return measure(predictions, labels, fold_of, level)

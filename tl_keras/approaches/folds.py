@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.config import space
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.prepared import Data, prepared_again
+from tl_keras.data import run_data
+from tl_keras.data.prepared import Data
 from tl_keras.export import proof
 from tl_keras.jobs import job
-from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_csv
 from tl_keras.run.quiet import only_warnings
 from tl_keras.run.result.training import Counts
@@ -25,7 +23,7 @@ from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, evaluation, features
 from tl_keras.training.activations import decisions
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, architecture, plan_of
-from tl_keras.training.backbone import check_began, digests_of
+from tl_keras.training.backbone import check_began, digests_of, initial
 from tl_keras.training.dealing import data_of, deal
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference
@@ -143,11 +141,11 @@ def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None
     config, model = fold.config, None
     if config.search.wanted:
         adapt.check_answers(data.dataset)
-        best = models.load(best_model(fold, data, new_backbone(config)))
-        data = prepared_again(data, runs.as_trained(fold).config)
+        best = models.load(best_model(fold, data, initial(config)))
+        _, data = run_data.for_model(fold, data)
         probabilities = features.outputs(Inference(best), data.inputs["test"])
     elif arch is None:
-        model = adapt.from_scratch(fold, data, new_backbone(config))
+        model = adapt.from_scratch(fold, data, initial(config))
         probabilities = features.outputs(Inference(model), data.inputs["test"])
     else:
         of_fold = replace(arch, run=fold, data=data, shared=replace(arch.shared, heads={}))
@@ -166,16 +164,9 @@ def _loaded(fold: Run) -> tuple[Architecture | None, Data]:
     data = data_of(config, needs["part"], needs["fingerprint"])
     if not config.model.is_pretrained or config.search.wanted:
         return None, data
-    backbone = new_backbone(config)
+    backbone = initial(config)
     check_began(fold, config.model, backbone, needs["began"])
     return architecture(fold, config, data, backbone, needs["cuts"]), data
-
-
-def new_backbone(config: RunConfig) -> keras.Model:
-    """Returns the backbone with its initial weights; in a search, the first architecture's."""
-    keras.utils.set_random_seed(config.seed)
-    first = space.first_trials(config)[0]
-    return models.pretrained(first.model, first.settings)
 
 
 def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
@@ -245,9 +236,7 @@ def proof_subject(fold: Fold) -> proof.Subject | None:
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":
         return None
-    config, data = runs.as_trained(fold.run).config, fold.data
-    if not space.prepares_alike(config, fold.run.config):  # A search chose another image size, say.
-        data = prepared_again(data, config)
+    _, data = run_data.for_model(fold.run, fold.data)
     inputs = {"train": data.inputs["train"], "val": data.inputs["test"]}
     model = models.load(file)
     predictions = features.outputs(Inference(model), inputs["val"])

@@ -6,7 +6,7 @@ from tl_keras import tasks
 from tl_keras.data import record
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
-from tl_keras.data.prepared import Data, prepared
+from tl_keras.data.prepared import Data, prepared, prepared_again
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.run import folder as runs
@@ -59,4 +59,4 @@ def for_model(run: Run, data: Data) -> tuple[Run, Data]:
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:
         return run, data
-    return trained, prepared(data.dataset, trained.config)
+    return trained, prepared_again(data, trained.config)

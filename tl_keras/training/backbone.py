@@ -33,9 +33,8 @@ def begin(run: Run) -> keras.Model | None:
     config = run.config
     if _has_model(run) and not has_unfinished_search(run):
         return None
-    keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
-    backbone = models.pretrained(first.model, first.settings)
+    backbone = initial(config)
     for depth in space.depths(config):
         if depth != "auto":
             freeze.resolve(backbone, table.block_pattern(first.model.backbone), depth)
@@ -44,6 +43,13 @@ def begin(run: Run) -> keras.Model | None:
     elif not (run.workdir / "search").exists():
         _check_weights(config)
     return backbone
+
+
+def initial(config: RunConfig) -> keras.Model:
+    """Returns the backbone with its initial weights; in a search, the first architecture's."""
+    keras.utils.set_random_seed(config.seed)
+    first = space.first_trials(config)[0]
+    return models.pretrained(first.model, first.settings)
 
 
 def _has_model(run: Run) -> bool:
