@@ -10,6 +10,8 @@ Such a module has:
                               features `(batch, channels) float32`; without inner models, with
                               random weights
   official(name, options, shape)         the model with the weights that its authors published
+  decided(name, options, weights)        optional: {field: value} for fields of the modality's section
+                              that the backbone decides unless the config sets them
 """
 
 import importlib
@@ -55,6 +57,18 @@ def check(model: Any, settings: Any) -> None:
             f"{' or '.join(fitting) or 'a .keras file'}"
         )
     module.check(model.backbone, model.options, settings.shape, model.weights)
+
+
+def decided(model: Any) -> dict[str, Any]:
+    """Returns {field of the modality's section: value} for fields that the backbone decides.
+
+    Args:
+      model: the section `model` of the config.
+    """
+    if model.backbone not in BACKBONES:
+        return {}
+    decided_by = getattr(module_of(model.backbone), "decided", None)
+    return decided_by(model.backbone, model.options, model.weights) if decided_by else {}
 
 
 def options_of(name: str) -> Mapping[str, Any]:

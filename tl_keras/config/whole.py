@@ -11,6 +11,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from tl_keras import tasks
 from tl_keras.backbones import model_file, table
+from tl_keras.config import detect
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.commands import (
     CompareConfig,
@@ -54,6 +55,10 @@ else:
     )
 
 
+def _is_open(value: Any) -> bool:
+    return value is None or value == "auto"
+
+
 class RunConfig(_Examples):
     """The whole config of a run: everything that decides what the run computes."""
 
@@ -82,6 +87,21 @@ class RunConfig(_Examples):
             raise ValueError(f"{value!r} is not implemented yet; expected {choices}")
         near = nearest(value, (*tasks.TASKS, *tasks.NOT_BUILT))
         raise ValueError(f"expected {choices}; received {value!r}{near}")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_of_modality(cls, tree: Any) -> Any:
+        """Sets `data.modality` if it is `auto`, and the defaults that depend on it."""
+        if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
+            return tree
+        modality = detect.modality_of(tree["data"])
+        if modality not in MODALITIES:
+            return tree
+        tree = {**tree, "data": {**tree["data"], "modality": modality}}
+        for section, defaults in part(modality, "config").DEFAULTS.items():
+            if isinstance(tree.get(section, {}), dict):
+                tree[section] = {**defaults, **tree.get(section, {})}
+        return tree
 
     @model_validator(mode="before")
     @classmethod
@@ -158,8 +178,14 @@ class RunConfig(_Examples):
 
     @property
     def settings(self) -> Any:
-        """The config section of the examples' modality, such as `image`."""
-        return getattr(self, self.modality)
+        """The config section of the examples' modality, such as `image`.
+
+        Fields that depend on the backbone, and that the config does not set, are filled in.
+        """
+        section = getattr(self, self.modality)
+        decided = table.decided(self.model)
+        missing = {name: decided[name] for name in decided if _is_open(getattr(section, name))}
+        return section.model_copy(update=missing) if missing else section
 
     def with_settings(self, **changed: Any) -> "RunConfig":
         """Returns a copy of the config with changed fields in the section of its modality."""

@@ -217,7 +217,7 @@ def preparation(settings: Any, dataset: Dataset, split: str) -> dict:
     fields = part(settings.modality, "config").PREPARATION
     chosen = {name: getattr(settings, name) for name in fields}
     by = {"tl_keras": VERSION, "tensorflow": tf.__version__}
-    by |= part(settings.modality, "prepare").BY
+    by |= part(settings.modality, "prepare").by(settings)
     return {**chosen, "fraction": dataset.is_fraction(split), **by}
 
 

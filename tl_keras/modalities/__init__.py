@@ -11,11 +11,18 @@ folders does not know what an example looks like. In this list:
 config: the section of the config. Imports neither NumPy nor TensorFlow.
   SECTION                       the class of `settings`, with the attributes `modality` (the name),
                                 `shape` and `dtype` (of a prepared example, one tensor) and
-                                `augmentations` (pydantic models of random operations; may be ())
+                                `augmentations` (pydantic models of random operations; may be ()).
+                                If the first size of `shape` is None, examples have any length, and
+                                zeros at their end are padding
   SOURCES                       values of `data.source` that generate examples of this modality
   PREPARATION                   fields of `settings` that affect a prepared example
   SEARCHED                      fields of `settings` that a search may change
   OF_THE_VIEWS                  fields of `settings` that affect views, but no prepared example
+  DEFAULTS                      defaults of other sections for this modality, as in
+                                {"model": {"backbone": "MobileNetV2"}}
+  SUFFIXES                      suffixes of the files of examples; see `config.detect`
+  COLUMN                        name of the column of a table whose cells are examples; None if
+                                tables only name the files of examples
   NOUNS                         the word for an example, singular and plural: ("image", "images")
   PLAIN_NOUNS                   the everyday word for an example, in advice and in messages about
                                 files, singular and plural: ("picture", "pictures")
@@ -52,7 +59,8 @@ prepare: deterministic preparation, the same for training, evaluation and servin
                                 operators only, as exported models need it
   prepare(raw, settings)        the prepared example from a decoded one
   embedded(raw, settings)       prepared examples from the examples that a source generated
-  BY                            library versions that affect a prepared example
+  by(settings)                  a dict of everything else that affects a prepared example, such as
+                                versions of libraries
 
 augment: random augmentation.
   num_columns(operations)       number of random numbers in [0, 1) that one view needs
@@ -115,7 +123,10 @@ import importlib
 from types import ModuleType
 
 # Package of each modality, as a string, so that checking a config imports nothing slow.
-MODALITIES: dict[str, str] = {"image": "tl_keras.modalities.image"}
+MODALITIES: dict[str, str] = {
+    "image": "tl_keras.modalities.image",
+    "text": "tl_keras.modalities.text",
+}
 DEFAULT = "image"  # The modality if neither the config nor the source names one.
 
 

@@ -10,6 +10,9 @@ SEARCHED = (*PREPARATION, "noise")
 OF_THE_VIEWS = ("noise",)
 SCALE = "numbers around 0"
 SMALLER = "a smaller rows.length"
+DEFAULTS = {"model": {"backbone": "ToyGated", "weights": "none"}}
+SUFFIXES = (".row",)
+COLUMN = None
 INPUT = "row"
 NOUNS = PLAIN_NOUNS = ("row", "rows")
 FOLDER_WORDS = ("row", "rows")

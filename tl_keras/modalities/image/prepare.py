@@ -12,12 +12,15 @@ from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.decoding.pillow import read_rgb
 
-BY = {"pillow": PIL.__version__}  # Libraries other than TensorFlow that affect a prepared image.
-
 # For training, a JPEG is decoded at a fraction of its size that is at least this many times the
 # target size.
 FRACTION_MARGIN = 2
 AT_ONCE = 64
+
+
+def by(settings: ImageConfig) -> dict[str, str]:
+    """Returns the versions of libraries, other than TensorFlow, that affect a prepared image."""
+    return {"pillow": PIL.__version__}
 
 
 class Kind(NamedTuple):

@@ -1,0 +1,1 @@
+"""The modality `text`: an example is a text, which the model takes as token ids."""

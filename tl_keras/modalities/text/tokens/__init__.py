@@ -1,0 +1,1 @@
+"""Tokenisers: from a text to token ids."""
