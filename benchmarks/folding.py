@@ -22,6 +22,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tl_keras.backbones import applications  # noqa: E402
+from tl_keras.modalities.image.config import ImageConfig  # noqa: E402
 from tl_keras.training.network import freeze  # noqa: E402
 from tl_keras.training.network.fold_batch_norm import Inference, fold_batch_norm  # noqa: E402
 
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    backbone = applications.build(chosen.backbone, {}, (chosen.size, chosen.size, 3))
+    backbone = applications.build(chosen.backbone, {}, ImageConfig(size=chosen.size))
     freeze.freeze_batch_norm(backbone)
     shape = (chosen.batch, chosen.size, chosen.size, 3)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tl_keras.backbones import applications
+from tl_keras.modalities.image.config import ImageConfig
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,7 @@ def make(name: str) -> "keras.Model":
 
     keras.utils.set_random_seed(0)
     size = applications.BACKBONES[name].min_size
-    model = applications.build(name, FAMILIES[name].options, (size, size, 3))
+    model = applications.build(name, FAMILIES[name].options, ImageConfig(size=size))
     shake(model)
     return model
 

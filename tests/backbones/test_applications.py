@@ -8,6 +8,7 @@ import pytest
 from families import FAMILIES, assert_close, images_of_noise, make_plain
 
 from tl_keras.backbones import applications
+from tl_keras.modalities.image.config import ImageConfig
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 
-MOBILENET = ("MobileNet", {"alpha": 0.25}, (32, 32, 3))
+MOBILENET = ("MobileNet", {"alpha": 0.25}, ImageConfig(size=32))
 
 
 def test_raw_pixels_give_the_features_of_preprocessing_and_the_plain_model(family, tmp_path):
@@ -48,7 +49,7 @@ def test_every_keras_application_has_a_row():
 def test_names_do_not_depend_on_the_process(name):
     x = keras.Input((4,))
     keras.layers.ReLU()(x + x)
-    first, second = (applications.build(name, {}, (96, 96, 3)) for _ in range(2))
+    first, second = (applications.build(name, {}, ImageConfig(size=96)) for _ in range(2))
     names = [operation.name for operation in first.operations]
     assert names == [operation.name for operation in second.operations]
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
@@ -69,7 +70,8 @@ def test_mixed_precision_gives_float32_features_and_leaves_the_policy():
 def test_importing_and_checking_need_no_tensorflow():
     code = (
         "import sys; from tl_keras.backbones.applications import check; "
-        "check('VGG16', {}, (32, 32, 3), 'imagenet'); "
+        "from tl_keras.modalities.image.config import ImageConfig; "
+        "check('VGG16', {}, ImageConfig(size=32), 'imagenet'); "
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
@@ -87,12 +89,16 @@ def test_importing_and_checking_need_no_tensorflow():
         (("MobileNet", {"alfa": 1}), r"model\.options\.alfa: .* did you mean 'alpha'\?"),
         (("MobileNet", {"alpha": 9}), r"model\.options\.alpha: .* number in 0.1..4.0, received 9"),
         (("MobileNet", {"alpha": float("nan")}), r"model\.options\.alpha: .* received nan"),
+        (("MobileNet", {"alpha": "big"}), r"options\.alpha: must be a number .* received 'big'"),
         (("MobileNet", {"alpha": True}), r"model\.options\.alpha: .* received True"),
         (("MobileNet", {"depth_multiplier": 1.5}), r"depth_multiplier: .* whole number in 1\.\.8"),
         (("MobileNetV3Small", {"minimalistic": 1}), r"minimalistic: must be true or false"),
-        (("Xception", {}, (70, 70, 3)), r"image\.size: Xception needs at least 71 px, received 70"),
         (
-            ("MobileNet", {"alpha": 0.3}, (96, 96, 3), "imagenet"),
+            ("Xception", {}, ImageConfig(size=70)),
+            r"image\.size: Xception needs at least 71 px, received 70",
+        ),
+        (
+            ("MobileNet", {"alpha": 0.3}, ImageConfig(size=96), "imagenet"),
             r"model\.options\.alpha: no ImageNet weights exist for 0\.3; .* 0\.25, 0\.5, 0\.75, 1",
         ),
     ],

@@ -165,7 +165,7 @@ def test_half_precision_has_equal_weights_and_gives_float32(saved):
     config = ModelConfig(backbone=file)
     backbone = models.pretrained(config, ImageConfig(size=SIZE))
     model = models.add_head(backbone, "ab", 0.2)
-    twin = models.in_precision(model, config, "ab", "mixed_bfloat16")
+    twin = models.in_precision(model, config, SETTINGS, "ab", "mixed_bfloat16")
     for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert twin.get_layer("features").output.dtype == "float32"

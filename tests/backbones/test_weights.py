@@ -12,6 +12,7 @@ from keras.src.utils import file_utils
 
 from tl_keras.backbones import applications
 from tl_keras.backbones.weights import _unavailable, digest, load_weights
+from tl_keras.modalities.image.config import ImageConfig
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -40,19 +41,19 @@ def _write_legacy(path, model):
 
 def _blank_mobilenet():
     name, options, size = MOBILENET
-    return applications.build(name, options, (size, size, 3))
+    return applications.build(name, options, ImageConfig(size=size))
 
 
 @functools.cache
 def _blank(name, alpha, size):
-    return applications.build(name, {"alpha": alpha} if alpha else {}, (size, size, 3))
+    return applications.build(name, {"alpha": alpha} if alpha else {}, ImageConfig(size=size))
 
 
 def _loaded(source, weights):
     model = _blank(source[0], source[1].get("alpha"), source[2])
     for weight in model.weights:  # Weights of an earlier test must not count as loaded.
         weight.assign(np.zeros(weight.shape))
-    load_weights(model, *source[:2], str(weights))
+    load_weights(model, *source[:2], ImageConfig(size=source[2]), str(weights))
     return model
 
 
@@ -100,7 +101,7 @@ def test_keras_file_and_run_folder_give_the_backbone_without_its_head(tmp_path):
 def test_none_leaves_random_weights():
     model = _blank_mobilenet()
     before = digest(model)
-    load_weights(model, *MOBILENET[:2], "none")
+    load_weights(model, *MOBILENET[:2], ImageConfig(size=32), "none")
     assert digest(model) == before
 
 
@@ -114,7 +115,7 @@ def test_digest_sees_one_changed_weight():
 
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
 def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path):
-    other = applications.build("MobileNet", {"alpha": 0.5}, (32, 32, 3))
+    other = applications.build("MobileNet", {"alpha": 0.5}, ImageConfig(size=32))
     path = tmp_path / f"other{suffix}"
     if suffix == ".h5":
         _write_legacy(path, other)
@@ -128,7 +129,7 @@ def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path
         r"\(the backbone has 54 layers with weights, the file 54\)"
     )
     with pytest.raises(ValueError, match=message):
-        load_weights(model, *MOBILENET[:2], str(path))
+        load_weights(model, *MOBILENET[:2], ImageConfig(size=32), str(path))
     assert digest(model) == before
 
 

@@ -126,8 +126,7 @@ WRONG = [
     ),
     (
         "model: {options: {alpha: big}}",
-        "model.options.alpha: expected true or false, or a whole number, or a number; "
-        "received 'big'",
+        "model.options.alpha: must be a number in 0.1..4.0, received 'big'",
     ),
     (
         "model: {options: {alfa: 1.0}}",

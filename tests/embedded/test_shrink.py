@@ -8,6 +8,7 @@ from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.embedded.shrink import shrink
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training.network import model as models
 
 
@@ -17,13 +18,14 @@ def embedded(name: str):
 
 
 def test_shrunk_weights_are_equal_up_to_half_precision(tmp_path):
-    backbone = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
+    settings = ImageConfig(size=32)
+    backbone = applications.build("MobileNet", {"alpha": 0.25}, settings)
     backbone.save_weights(tmp_path / "whole.weights.h5")
     shrink(tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5")
     whole, half = (tmp_path / f"{name}.weights.h5" for name in ("whole", "half"))
     assert half.stat().st_size < 0.65 * whole.stat().st_size
     before = backbone.get_weights()
-    load_weights(backbone, "MobileNet", {"alpha": 0.25}, str(half))
+    load_weights(backbone, "MobileNet", {"alpha": 0.25}, settings, str(half))
     for a, b in zip(before, backbone.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 

@@ -7,7 +7,7 @@ WIDTH = 12
 BLOCKS = {"ToyGated": 4}
 
 
-def check(name, options, shape=None, weights="none"):
+def check(name, options, settings=None, weights="none"):
     if weights == "imagenet":
         raise ValueError(f"model.weights: {name} has no published weights; expected none or a file")
 
@@ -20,11 +20,11 @@ def block_pattern(name):
     return r"^(gate\d+)_"
 
 
-def build(name, options, shape, dtype="float32"):
+def build(name, options, settings, dtype="float32"):
     import keras
 
     width = options.get("width", WIDTH)
-    row = keras.Input(shape, dtype="float32", name="row")
+    row = keras.Input(settings.shape, dtype="float32", name="row")
     x = keras.layers.Dense(width, "relu", name="stem", dtype=dtype)(row)
     for i in range(BLOCKS[name]):
         both = keras.layers.Concatenate(name=f"gate{i}_both", dtype=dtype)([x, row])
@@ -35,5 +35,5 @@ def build(name, options, shape, dtype="float32"):
     return keras.Model(row, x, name=name)
 
 
-def official(name, options, shape):
+def official(name, options, settings):
     raise ValueError(f"{name} was never published")

@@ -29,7 +29,7 @@ def data(config):
 
 @pytest.fixture(scope="module")
 def backbone(config):
-    return applications.build(config.model.backbone, config.model.options, (32, 32, 3))
+    return applications.build(config.model.backbone, config.model.options, config.settings)
 
 
 def cut_at(backbone, share: float) -> str:
@@ -117,7 +117,7 @@ def test_key_contains_everything_that_determines_activations(config, data, backb
     name = cut_at(backbone, 0.75)
     stored(config, data, prefixes_at(config, data, backbone, 0.75), name)
     before = len(store.entries(config.cache))
-    other = applications.build(config.model.backbone, config.model.options, (32, 32, 3))
+    other = applications.build(config.model.backbone, config.model.options, config.settings)
     other.set_weights(backbone.get_weights())
     other.layers[-5].set_weights([w + 1 for w in other.layers[-5].get_weights()])
     # The changed weights are above the cut, so the prefix and its activations stay the same.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import keras
 
-Value = float | int | bool
+Value = float | int | bool | str
 Preprocessing = Literal["tf", "torch", "caffe", "included"]
 
 MODALITY = "image"
@@ -25,12 +25,16 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, values in 0..255
 
 @dataclass(frozen=True)
 class Option:
-    """The type and range of a backbone's constructor argument; the range includes both ends."""
+    """The type of a backbone's constructor argument, and its range or choices.
+
+    The range includes both ends. An argument of type `str` has choices instead.
+    """
 
     kind: type
     low: float = 0
     high: float = 1
     imagenet: tuple[Value, ...] = ()  # values for which ImageNet weights exist; empty: all values
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ BACKBONES: dict[str, Backbone] = {
 def check(
     name: str,
     options: Mapping[str, Value],
-    shape: tuple[int, ...] | None = None,
+    settings: Any = None,
     weights: str = "none",
 ) -> None:
     """Checks that a backbone can be built, without importing TensorFlow.
@@ -116,7 +120,7 @@ def check(
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      shape: `(size, size, 3)` of the images, px; None: the image size is not checked.
+      settings: the config section `image`; None: the image size is not checked.
       weights: if `imagenet`, the options must have values for which ImageNet weights exist.
 
     Raises:
@@ -134,32 +138,33 @@ def check(
                 f"model.options.{key}: {name} has no such option; "
                 + (suggestion(key, row.options) if row.options else "it takes no options")
             )
-        _check_value(f"model.options.{key}", row.options[key], value)
+        check_value(f"model.options.{key}", row.options[key], value)
         choices = row.options[key].imagenet
         if weights == "imagenet" and choices and value not in choices:
             raise ValueError(
                 f"model.options.{key}: no ImageNet weights exist for {value!r}; expected one of "
                 f"{', '.join(map(str, choices))} for {name}, or model.weights=none"
             )
-    if shape is not None and shape[0] < row.min_size:
+    if settings is not None and settings.shape[0] < row.min_size:
         raise ValueError(
-            f"image.size: {name} needs at least {row.min_size} px, received {shape[0]}"
+            f"image.size: {name} needs at least {row.min_size} px, received {settings.shape[0]}"
         )
 
 
 def build(
-    name: str, options: Mapping[str, Value], shape: tuple[int, ...], dtype: str = "float32"
+    name: str, options: Mapping[str, Value], settings: Any, dtype: str = "float32"
 ) -> "keras.Model":
     """Returns one functional model named `name`, without inner models and with random weights.
 
-    The model takes RGB images `(batch, *shape) uint8`, normalises them, and returns pooled features
-    `(batch, channels) float32`. The names of its operations depend only on the arguments, not on
-    other models built in the process: users write these names in configs, and runs record them.
+    The model takes RGB images `(batch, size, size, 3) uint8`, normalises them, and returns pooled
+    features `(batch, channels) float32`. The names of its operations depend only on the arguments,
+    not on other models built in the process: users write these names in configs, and runs record
+    them.
 
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      shape: `(size, size, 3)`, px.
+      settings: the config section `image`, with the image size.
       dtype: a Keras dtype policy, such as `mixed_bfloat16`. Normalisation before the backbone and
         the output stay float32.
 
@@ -168,12 +173,12 @@ def build(
     """
     import keras
 
-    check(name, options, shape)
+    check(name, options, settings)
     before = keras.config.dtype_policy()
     # The constructors of Keras Applications take no dtype.
     keras.config.set_dtype_policy(dtype)
     try:
-        model = _assemble(name, options, shape)
+        model = _assemble(name, options, settings.shape)
     finally:
         keras.config.set_dtype_policy(before)
     return with_stable_names(model, name)
@@ -189,17 +194,17 @@ def options_of(name: str) -> Mapping[str, Option]:
     return BACKBONES[name].options
 
 
-def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
+def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.Model":
     """Returns the Keras Applications model with its ImageNet weights.
 
-    Keras downloads the weights unless they are cached. The model has the image size of `shape`, or
-    the last of `Backbone.trained_sizes` if no weights exist for that size.
+    Keras downloads the weights unless they are cached. The model has the image size of
+    `settings`, or the last of `Backbone.trained_sizes` if no weights exist for that size.
 
     Raises:
       ValueError: there are no ImageNet weights for these options.
     """
     check(name, options, weights="imagenet")
-    row, size = BACKBONES[name], shape[0]
+    row, size = BACKBONES[name], settings.shape[0]
     if row.trained_sizes and size not in row.trained_sizes:
         size = row.trained_sizes[-1]
     return construct(name, options, weights="imagenet", input_shape=(size, size, 3))
@@ -217,14 +222,25 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(by_lower.values())}"
 
 
-def _check_value(path: str, option: Option, value: Value) -> None:
+def check_value(path: str, option: Option, value: Value) -> None:
+    """Raises ValueError if an option does not have the type of `option`, or is outside its range.
+
+    Args:
+      path: the field of the config, for the message.
+    """
+    if option.kind is str:
+        if value not in option.choices:
+            raise ValueError(
+                f"{path}: expected one of {', '.join(option.choices)}; received {value!r}"
+            )
+        return
     if option.kind is bool:
         if not isinstance(value, bool):
             raise ValueError(f"{path}: must be true or false, received {value!r}")
         return
     kinds = (int,) if option.kind is int else (int, float)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not option.low <= value <= option.high:
+    fits = isinstance(value, kinds) and not isinstance(value, bool | str)
+    if not fits or not option.low <= float(value) <= option.high:
         kind = "a whole number" if option.kind is int else "a number"
         raise ValueError(
             f"{path}: must be {kind} in {option.low}..{option.high}, received {value!r}"

@@ -2,14 +2,15 @@
 
 Such a module has:
   MODALITY                    the modality of the examples that its backbones take
-  check(name, options, shape, weights)   raises ValueError if the backbone cannot be built
+  check(name, options, settings, weights)   raises ValueError if the backbone cannot be built;
+                              `settings` is the config section of the modality
   options_of(name)            the constructor arguments that can be set, by name, each as an
-                              `Option` (type and range)
+                              `Option` (type and range, or choices)
   block_pattern(name)         a regular expression that finds the blocks, see `freeze.blocks`
-  build(name, options, shape, dtype)     a functional model that turns prepared examples into
+  build(name, options, settings, dtype)   a functional model that turns prepared examples into
                               features `(batch, channels) float32`; without inner models, with
                               random weights
-  official(name, options, shape)         the model with the weights that its authors published
+  official(name, options, settings)       the model with the weights that its authors published
   decided(name, options, weights)        optional: {field: value} for fields of the modality's section
                               that the backbone decides unless the config sets them
 """
@@ -56,7 +57,7 @@ def check(model: Any, settings: Any) -> None:
             f"{module.MODALITY!r}, but the modality of the data is {settings.modality!r}; expected "
             f"{' or '.join(fitting) or 'a .keras file'}"
         )
-    module.check(model.backbone, model.options, settings.shape, model.weights)
+    module.check(model.backbone, model.options, settings, model.weights)
 
 
 def decided(model: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tl_keras.backbones.applications import IMAGENET_STD, Value
 from tl_keras.backbones.table import BACKBONES, module_of
@@ -34,7 +34,7 @@ Named = tuple[str, list["np.ndarray"]]
 
 
 def load_weights(
-    backbone: "keras.Model", name: str, options: Mapping[str, Value], weights: str
+    backbone: "keras.Model", name: str, options: Mapping[str, Value], settings: Any, weights: str
 ) -> None:
     """Loads weights into a backbone made by `build`; sets either all layers or, on an error, none.
 
@@ -45,6 +45,7 @@ def load_weights(
       backbone: the result of `build(name, options, ...)`.
       name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
+      settings: the config section of the modality, with which the backbone was built.
       weights: one of the words `imagenet` (through Keras's cache), `glyphs` (shipped with the
         package), `none` and `own` (with either of these two, the weights stay unchanged); or the
         path of an `.h5` file in Keras Applications' format without top, of a `.weights.h5` or
@@ -58,7 +59,7 @@ def load_weights(
     if weights in ("none", "own"):
         return
     if weights == "imagenet":
-        source = _of_layers(_official(name, options, backbone.input_shape[1:]).layers)
+        source = _of_layers(_official(name, options, settings).layers)
     elif weights == "glyphs":
         source = _glyphs(backbone, name, options)
     else:
@@ -136,11 +137,11 @@ def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:
     return [(layer.name, layer.get_weights()) for layer in layers if layer.weights]
 
 
-def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
+def _official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.Model":
     module = module_of(name)
     module.check(name, options, weights="imagenet")
     try:
-        return module.official(name, options, shape)
+        return module.official(name, options, settings)
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         raise ValueError(_unavailable(name, error)) from error
 

@@ -20,7 +20,7 @@ class ModelConfig(Section):
         "contains a functional or sequential model that takes one RGB image and has no classifier.",
         json_schema_extra={"expected": "a Keras Applications model, or the path of a .keras file"},
     )
-    options: dict[str, bool | int | float] = Field(
+    options: dict[str, bool | int | float | str] = Field(
         {},
         description="Arguments of the constructor of the Keras Applications model, as in "
         "{alpha: 0.35}. A .keras file takes none.",

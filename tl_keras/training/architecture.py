@@ -176,8 +176,8 @@ def to_train(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.M
     if not config.fit.mixed_precision:
         return model
     # bfloat16, since float16 would need loss scaling and is slow on CPUs.
-    policy = "mixed_bfloat16"
-    return models.in_precision(model, config.model, dataset.classes, policy, config.task)
+    policy, names = "mixed_bfloat16", dataset.classes
+    return models.in_precision(model, config.model, config.settings, names, policy, config.task)
 
 
 def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:

@@ -7,6 +7,7 @@ from families import FAMILIES, make
 from input_readers import ENDS, examples, made
 
 from tl_keras.backbones import applications
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training.network import freeze
 
 _backbone = functools.cache(make)
@@ -238,7 +239,7 @@ def test_frozen_prefix_stays_in_inference_mode_during_training():
 def test_keras_fit_changes_the_suffix_but_not_the_prefix():
     keras.utils.set_random_seed(0)
     prefix, suffix = freeze.split(
-        applications.build("EfficientNetB0", {}, (32, 32, 3)), "block6c_add"
+        applications.build("EfficientNetB0", {}, ImageConfig(size=32)), "block6c_add"
     )
     model = _training_graph(prefix, suffix)
     frozen, trained = _arrays(prefix), _arrays(suffix)

@@ -38,9 +38,9 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
             return from_file.in_precision(backbone, "float32")
     else:
         build = table.module_of(config.backbone).build
-        backbone = build(config.backbone, config.options, settings.shape)
+        backbone = build(config.backbone, config.options, settings)
     try:
-        load_weights(backbone, config.backbone, config.options, config.weights)
+        load_weights(backbone, config.backbone, config.options, settings, config.weights)
     except ValueError as error:
         raise ValueError(f"{error}{_of_another(config)}") from error
     _check_finite(backbone, config)
@@ -168,6 +168,7 @@ def start_from(model: keras.Model, initial: list[np.ndarray], head: Head, dropou
 def in_precision(
     model: keras.Model,
     config: ModelConfig,
+    settings: Any,
     names: Sequence[str],
     policy: str,
     task: str = tasks.DEFAULT,
@@ -175,6 +176,7 @@ def in_precision(
     """Returns a copy of the model, with the same weights, that computes under a Keras dtype policy.
 
     Args:
+      settings: the config section of the modality, such as `image`.
       names: names of the answers.
       policy: name of the dtype policy, such as `mixed_bfloat16`.
     """
@@ -182,7 +184,7 @@ def in_precision(
         backbone = from_file.in_precision(backbone_of(model), policy)
     else:
         build = table.module_of(config.backbone).build
-        backbone = build(config.backbone, config.options, model.input.shape[1:], policy)
+        backbone = build(config.backbone, config.options, settings, policy)
     twin = add_head(backbone, names, config.dropout, config.head_width, task)
     return _with_weights_of(model, twin)
 
