@@ -11,8 +11,8 @@ Such a module has:
                               features `(batch, channels) float32`; without inner models, with
                               random weights
   official(name, options, settings)       the model with the weights that its authors published
-  decided(name, options, weights)        optional: {field: value} for fields of the modality's section
-                              that the backbone decides unless the config sets them
+  decided(name, options, weights)        optional: {field: value} for fields of the modality's
+                              section that the backbone decides unless the config sets them
 """
 
 import importlib

@@ -34,6 +34,7 @@ from tl_keras.data.inputs import (
     unconverted,
     untuned,
 )
+from tl_keras.data.ragged import Ragged, padded
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
@@ -59,6 +60,51 @@ def examples_of(inputs: Inputs) -> np.ndarray:
     return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
 
 
+# Values of a batch of examples of different length, so that a batch of long examples is small.
+MOST_VALUES = 8192
+
+
+Rows = slice | np.ndarray  # Positions of the examples of a batch.
+
+
+def chunks(inputs: Inputs, batch_size: int) -> list[Rows]:
+    """Returns positions of examples that are computed together; each position occurs once.
+
+    Examples of one length are in order. Examples of different length are sorted by length, because
+    each batch is padded to its longest example.
+    """
+    if inputs.lengths is None:
+        starts = range(0, len(inputs), batch_size)
+        return [slice(start, start + batch_size) for start in starts]
+    order = np.argsort(inputs.lengths, kind="stable")
+    batches: list[Rows] = []
+    start = 0
+    while start < len(order):
+        size = batch_size
+        longest = padded(inputs.lengths[order[start : start + size]].max())
+        size = max(1, min(size, MOST_VALUES // longest))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def read_chunks(inputs: Inputs, batch_size: int) -> Iterable[tuple[Rows, Any]]:
+    """Yields pairs of positions and the prepared examples at these positions, see `chunks`."""
+    if inputs.lengths is not None:
+        for rows in chunks(inputs, batch_size):
+            yield rows, tf.nest.map_structure(tf.constant, inputs.take(rows))
+        return
+    yield from numbered(read_once(inputs, batch_size))
+
+
+def numbered(batches: Iterable[Any]) -> Iterable[tuple[Rows, Any]]:
+    """Yields pairs of positions and batch, for batches that have all examples in order."""
+    start = 0
+    for batch in batches:
+        yield slice(start, start + len(batch)), batch
+        start += len(batch)
+
+
 def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
     return indices if inputs.rows is None else indices.map(unconverted(inputs.places))
 
@@ -69,9 +115,12 @@ FEW = 4  # Up to this number of batches, reading directly is faster than startin
 def _slices_if_few(inputs: Inputs, batch_size: int) -> list[slice]:
     """Returns a list with one Python `slice` per batch: the positions of its examples.
 
-    The list is empty if there are more than `FEW` batches, or if `inputs.array` is None.
+    The list is empty if `inputs.array` is None, or if there are more than `FEW` batches. Examples
+    of different length are always read directly.
     """
-    if inputs.array is None or len(inputs) > FEW * batch_size:
+    if inputs.array is None:
+        return []
+    if inputs.lengths is None and len(inputs) > FEW * batch_size:
         return []
     starts = range(0, len(inputs), batch_size)
     return [slice(start, start + batch_size) for start in starts]
@@ -231,7 +280,9 @@ def of_activations(
     of = tasks.of(how.task, "targets")
     targets = of.columns(labels, how.width)
     weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
-    order = _order(labels, how, tf.constant(epoch)).numpy()
+    first_array = tf.nest.flatten(arrays)[0]
+    lengths = first_array.lengths if isinstance(first_array, Ragged) else None
+    order = _order(labels, how, tf.constant(epoch), lengths).numpy()
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
         chosen = order[step * size : (step + 1) * size]
@@ -255,18 +306,48 @@ def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     epoch, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
     numbers = inputs.numbers(how, how.view(epoch))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
-    order = tf.gather(_order(inputs.labels, how, epoch), positions)
+    order = tf.gather(_order(inputs.labels, how, epoch, inputs.lengths), positions)
     rows = (tf.fill(tf.shape(order), epoch), positions, order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)
 
 
-def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
+def _order(
+    labels: np.ndarray, how: Training, epoch: tf.Tensor, lengths: np.ndarray | None = None
+) -> tf.Tensor:
     """Returns the indices of the examples of an epoch in training order, `(examples,) int64`.
 
     If `how.balance` is `oversample`, all strata, such as classes, occur equally often. Then some
     examples are repeated and others are left out.
+
+    Args:
+      lengths: the length of each example if their lengths differ; examples of similar length are
+        then in the same batch.
     """
     seed = tf.stack([tf.constant(2 * how.seed + 1, tf.int32), epoch])
+    order = _shuffled(labels, how, seed)
+    return order if lengths is None else _bucketed(order, lengths, how.batch_size, seed)
+
+
+WINDOW = 16  # Batches whose examples are sorted by length together.
+
+
+def _bucketed(order: tf.Tensor, lengths: np.ndarray, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    """Returns the order changed such that the examples of a batch have similar lengths.
+
+    The examples of `WINDOW` batches are sorted by length and divided into batches again. Then the
+    batches are shuffled. Examples of an incomplete last batch stay at the end.
+    """
+    size = min(batch_size, len(lengths))
+    count = len(lengths) // size * size
+    whole, rest = order[:count], order[count:]
+    windows = tf.range(count, dtype=tf.int64) // (size * WINDOW)
+    by_length = windows * (int(lengths.max()) + 1) + tf.gather(lengths, whole)
+    batches = tf.reshape(tf.gather(whole, tf.argsort(by_length, stable=True)), (-1, size))
+    batches = tf.random.experimental.stateless_shuffle(batches, seed + [0, 1_000_000_007])
+    return tf.concat([tf.reshape(batches, (-1,)), rest], 0)
+
+
+def _shuffled(labels: np.ndarray, how: Training, seed: tf.Tensor) -> tf.Tensor:
     count = len(labels)
     if how.balance != "oversample":
         return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)

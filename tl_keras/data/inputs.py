@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import store
+from tl_keras.data import ragged, store
 from tl_keras.data.examples import Dataset
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
@@ -29,7 +29,8 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
-Arrays = Maybe[np.ndarray]  # An array or a tuple of arrays, each with a row for each example.
+# An array, a `Ragged` or a tuple of them, each with a row for each example.
+Arrays = Maybe[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ class Inputs:
         """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple."""
         rows = chosen if self.rows is None else self.rows[chosen]
         return tf.nest.map_structure(lambda array: array[rows], self.array)
+
+    def whole(self) -> Arrays:
+        """Returns all rows of `array`; those of a `Ragged` are not padded."""
+        if self.rows is None:
+            return self.array
+        return tf.nest.map_structure(lambda array: ragged.part(array, self.rows), self.array)
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """The length of each example, `(examples,) int64`; None if all have the same length."""
+        first = tf.nest.flatten(self.array)[0]
+        if not isinstance(first, ragged.Ragged):
+            return None
+        return first.lengths if self.rows is None else first.lengths[self.rows]
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
         """Converts the indices of examples in this part of a pool to their positions in the pool.
@@ -135,7 +150,11 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
         return Inputs(labels, None, _drawer(dataset.draw))
     if dataset.root is None:
         raw = dataset.raw[[example.index for example in examples]]
-        return Inputs(labels, part(config.modality, "prepare").embedded(raw, settings))
+        array = part(config.modality, "prepare").embedded(raw, settings)
+        return Inputs(
+            labels,
+            ragged.of(array, np.empty((0,), settings.dtype)) if _is_variable(settings) else array,
+        )
     decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
         return Inputs(labels, None, _one_by_one(dataset, decoded))
@@ -146,6 +165,10 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
         # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
         _fill(array, untuned(examples.batch(16).prefetch(4)), f"decode {split}")
 
+    if _is_variable(settings):
+        rows = untuned(read(tf.data.Dataset.range(len(examples)))).as_numpy_iterator()
+        rows = list(progress(rows, f"prepare {split}", len(examples), " examples"))
+        return Inputs(labels, ragged.of(rows, np.empty((0,), settings.dtype)))
     shape, dtype = (len(examples), *settings.shape), np.dtype(settings.dtype)
     needed = int(np.prod(shape)) * dtype.itemsize
     if needed <= MEMORY_SHARE * free_memory():
@@ -156,6 +179,11 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
         key = _key(dataset, split, settings)
         return Inputs(labels, store.keep(config.cache, key, shape, dtype, fill).array)
     return Inputs(labels, None, read)
+
+
+def _is_variable(settings: Any) -> bool:
+    """Returns whether prepared examples have different lengths."""
+    return settings.shape[0] is None
 
 
 Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # From index and content to the example.

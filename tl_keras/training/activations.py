@@ -15,6 +15,7 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import ragged
 from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
 from tl_keras.run.result.training import ActivationsRecord
@@ -69,7 +70,7 @@ def activations(
         arch.shared.passed.add((split, *augmented))
     inputs = source.inputs[split]
     if arch.input in names and view is None and inputs.array is not None:  # Already in memory.
-        arch.shared.opened[arch.input, split] = inputs.take(slice(None))
+        arch.shared.opened[arch.input, split] = inputs.whole()
     missing = [name for name in names if (name, split, *augmented) not in arch.shared.opened]
     for half in (False, True):
         available = tuple(name for name in missing if name in prefixes(arch, half).cuts)
@@ -83,7 +84,9 @@ def activations(
     while len(arch.shared.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.shared.opened[next(iter(arch.shared.opened))]
     arrays = {name: arch.shared.opened[name, split, *augmented] for name in names}
-    return arrays if rows is None else {name: array[rows] for name, array in arrays.items()}
+    if rows is None:
+        return arrays
+    return {name: ragged.part(array, rows) for name, array in arrays.items()}
 
 
 def stored_inputs(

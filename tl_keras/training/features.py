@@ -8,7 +8,7 @@ examples computes the activations at all requested cuts.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, store
+from tl_keras.data import batches, ragged, store
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs, Training, preparation
 from tl_keras.data.store import Kept, Request
@@ -39,7 +39,8 @@ class Cut:
 
     Attributes:
       name: name of the last operation of the frozen prefix.
-      shape: shape of one example's activations.
+      shape: shape of one example's activations; the first size is None if the lengths of examples
+        differ.
       dtype: dtype of the stored activations: `float16`, or `float32` if rounding to float16 changes
         the backbone's features by more than `TOLERANCE`. The features themselves are small and
         always `float32`.
@@ -47,19 +48,22 @@ class Cut:
       key: JSON values that identify the activations in the store, together with the key of the
         examples: backbone, weights, name of the cut and others.
       input_bytes: bytes of one prepared example if the suffix also reads the model's input, else 0.
+      length: the mean length of the examples if their lengths differ.
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     dtype: str
     seconds: float
     key: dict[str, Any]
     input_bytes: int = 0
+    length: float = 1.0
 
     @property
     def bytes(self) -> int:
         """Returns the number of bytes stored per example: its activations, plus `input_bytes`."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
+        count = np.prod([self.length if size is None else size for size in self.shape])
+        return int(count * np.dtype(self.dtype).itemsize) + self.input_bytes
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,13 @@ def prefixes(
     started = time.time()
     tensors, stamps = run(examples)
     cuts = {}
+    is_variable = backbone.input.shape[1:] == (None,)
+    length = float(ragged.lengths_of(np.asarray(examples)).mean()) if is_variable else 1.0
     for operation, tensor, stamp in zip(operations, tensors, stamps, strict=True):
-        name, shape = operation.name, tuple(tensor.shape[1:])
+        name, shape = operation.name, tuple(operation.output.shape[1:])
         if operation is start:
             key = {"kind": f"input {name}", "cut": name}
-            cuts[name] = Cut(name, shape, tensor.dtype.name, 0.0, key)
+            cuts[name] = Cut(name, shape, tensor.dtype.name, 0.0, key, length=length)
             continue
         prefix = keras.Model(backbone.input, operation.output)
         cuts[name] = Cut(
@@ -115,6 +121,7 @@ def prefixes(
             max(float(stamp) - started, 0.0) / len(examples),
             _key(prefix, config),
             cuts[start.name].bytes if name in reads else 0,
+            length,
         )
     return Prefixes(cuts, run)
 
@@ -179,15 +186,19 @@ class PassExamples:
     """The examples of one pass through a frozen prefix, and the key that identifies them.
 
     Attributes:
-      examples: batches that contain every example once, in order.
+      examples: pairs of positions and the batch of examples at these positions; together, the
+        batches contain every example once.
       count: number of examples.
       key: JSON values that identify the examples in the store: their content, preparation and
         augmented view.
+      lengths: the length of each unaugmented example if their lengths differ, else None. An
+        augmented view is at most as long.
     """
 
-    examples: Iterable[Any]
+    examples: Iterable[tuple[batches.Rows, Any]]
     count: int
     key: dict[str, Any]
+    lengths: np.ndarray | None = None
 
 
 def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> PassExamples:
@@ -197,7 +208,8 @@ def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig)
         "digests": [example.digest for example in dataset.splits[split]],
         **preparation(config.settings, dataset, split),
     }
-    return PassExamples(batches.read_once(inputs, BATCH_SIZE), len(inputs), key)
+    examples = batches.read_chunks(inputs, BATCH_SIZE)
+    return PassExamples(examples, len(inputs), key, inputs.lengths)
 
 
 def viewed(pass_examples: PassExamples, inputs: Inputs, how: Training, view: int) -> PassExamples:
@@ -217,7 +229,8 @@ def viewed(pass_examples: PassExamples, inputs: Inputs, how: Training, view: int
         "seed": how.seed,
         "view": view,
     }
-    return PassExamples(batches.view(inputs, BATCH_SIZE, how, view), pass_examples.count, key)
+    examples = batches.numbered(batches.view(inputs, BATCH_SIZE, how, view))
+    return replace(pass_examples, examples=examples, key=key)
 
 
 def requests(
@@ -233,11 +246,18 @@ def requests(
                 "kind": f"{cut.key['kind']}, {pass_examples.key['kind']}",
                 "dtype": cut.dtype,
             },
-            (pass_examples.count, *cut.shape),
+            _stored_shape(cut, pass_examples),
             cut.dtype,
         )
         for cut in cuts
     ]
+
+
+def _stored_shape(cut: Cut, pass_examples: PassExamples) -> tuple[int, ...]:
+    """Returns the shape of the stored array: activations of different length are not padded."""
+    if cut.shape[0] is None:
+        return (int(pass_examples.lengths.sum()), *cut.shape[1:])
+    return (pass_examples.count, *cut.shape)
 
 
 def compute(
@@ -262,17 +282,33 @@ def compute(
     def fill(arrays: list[np.ndarray | None]) -> None:
         begin(requested)
         with progress(None, "features", pass_examples.count, " examples") as bar:
-            start = 0
-            for batch in pass_examples.examples:
+            for rows, batch in pass_examples.examples:
                 tensors, _ = all_prefixes.run(batch)
                 for array, position, cut in zip(arrays, positions, cuts, strict=True):
                     if array is not None:
-                        rows = tf.cast(tensors[position], cut.dtype).numpy()
-                        array[start : start + len(batch)] = rows
-                start += len(batch)
+                        values = tf.cast(tensors[position], cut.dtype).numpy()
+                        _put(array, rows, values, cut, pass_examples.lengths)
                 bar.update(len(batch))
 
-    return dict(zip(names, store.keep_all(config, requested, fill), strict=True))
+    stored = store.keep_all(config, requested, fill)
+    for i, cut in enumerate(cuts):
+        if cut.shape[0] is None:
+            whole = ragged.Ragged(stored[i].array, pass_examples.lengths)
+            stored[i] = replace(stored[i], array=whole)
+    return dict(zip(names, stored, strict=True))
+
+
+def _put(
+    array: np.ndarray, rows: batches.Rows, values: np.ndarray, cut: Cut, lengths: np.ndarray | None
+) -> None:
+    """Writes the activations of the examples at `rows` into the stored array."""
+    if cut.shape[0] is not None:
+        array[rows] = values
+        return
+    starts = ragged.Ragged(array, lengths).starts
+    for row, value in zip(np.arange(len(lengths))[rows], values, strict=True):
+        length = min(lengths[row], len(value))
+        array[starts[row] : starts[row] + length] = value[:length]
 
 
 def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunConfig) -> None:
@@ -295,11 +331,9 @@ def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
     if inputs.array is None:
         _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
     else:  # Starting a tf.data pipeline takes longer than computing a few batches.
-        starts = range(0, len(inputs), BATCH_SIZE)
-        for start in progress(starts, "predict", unit=" batches"):
-            rows = tf.nest.map_structure(tf.constant, inputs.take(slice(start, start + BATCH_SIZE)))
-            batch = infer(rows).numpy()
-            array[start : start + len(batch)] = batch
+        for rows in progress(batches.chunks(inputs, BATCH_SIZE), "predict", unit=" batches"):
+            examples = tf.nest.map_structure(tf.constant, inputs.take(rows))
+            array[rows] = infer(examples).numpy()
     return array
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data import batches, ragged
 from tl_keras.data.inputs import Inputs, Training
 from tl_keras.maybe import Maybe
 from tl_keras.run.run import Run
@@ -222,7 +221,8 @@ def validation_inputs(
         inputs = [examples]
         for view in range(views):
             augmented = batches.view(examples, features.BATCH_SIZE, how, view)
-            inputs.append(Inputs(examples.labels, np.concatenate(list(augmented))))
+            array = ragged.joined(augmented, examples.lengths is not None)
+            inputs.append(Inputs(examples.labels, array))
         return tuple(inputs)
     others = [*kept_cuts(arch, "val"), arch.output]
     return tuple(
