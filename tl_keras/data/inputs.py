@@ -66,8 +66,12 @@ class Inputs:
         places = rows if self.rows is None else self.rows[rows]
         return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
 
-    def take(self, chosen: slice) -> Arrays:
-        """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple."""
+    def take(self, chosen: Any) -> Arrays:
+        """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple.
+
+        Args:
+          chosen: a slice, or positions of examples.
+        """
         rows = chosen if self.rows is None else self.rows[chosen]
         return tf.nest.map_structure(lambda array: array[rows], self.array)
 
@@ -78,7 +82,7 @@ class Inputs:
         return tf.nest.map_structure(lambda array: ragged.part(array, self.rows), self.array)
 
     @property
-    def lengths(self) -> np.ndarray | None:
+    def lengths(self) -> Maybe[np.ndarray]:
         """The length of each example, `(examples,) int64`; None if all have the same length."""
         first = tf.nest.flatten(self.array)[0]
         if not isinstance(first, ragged.Ragged):
@@ -151,10 +155,9 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     if dataset.root is None:
         raw = dataset.raw[[example.index for example in examples]]
         array = part(config.modality, "prepare").embedded(raw, settings)
-        return Inputs(
-            labels,
-            ragged.of(array, np.empty((0,), settings.dtype)) if _is_variable(settings) else array,
-        )
+        if _is_variable(settings):
+            array = ragged.of(array, np.empty((0,), settings.dtype))
+        return Inputs(labels, array)
     decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
         return Inputs(labels, None, _one_by_one(dataset, decoded))

@@ -96,7 +96,7 @@ def lengths_of(batch: np.ndarray) -> np.ndarray:
     return ((batch != 0) * positions).max(axis=1, initial=0).astype(np.int64)
 
 
-def joined(batches: Iterable[Any], variable: bool) -> "np.ndarray | Ragged":
+def joined(batches: Iterable[Any], variable: bool) -> Any:
     """Returns batches of prepared examples as one array.
 
     Args:
@@ -109,6 +109,6 @@ def joined(batches: Iterable[Any], variable: bool) -> "np.ndarray | Ragged":
     return of(rows, arrays[0][:, 0])
 
 
-def part(array: "np.ndarray | Ragged", rows: Any) -> "np.ndarray | Ragged":
+def part(array: Any, rows: Any) -> Any:
     """Returns the chosen examples of an array; those of a `Ragged` are not padded."""
     return array.part(rows) if isinstance(array, Ragged) else array[rows]

@@ -48,7 +48,7 @@ class Entry:
 class Kept:
     """An array that was read from the cache or has just been computed."""
 
-    array: np.ndarray
+    array: Any  # a NumPy array, or a `ragged.Ragged` that the caller made of it
     cached: bool  # whether the array was in the cache
     seconds: float  # time to read or compute it
 

@@ -53,7 +53,11 @@ def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
     Returns:
       `{output name: array}` for this example. Quantised outputs are converted to floats.
     """
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example[None])
+    entrance = interpreter.get_input_details()[0]
+    if tuple(entrance["shape"]) != (1, *example.shape):
+        interpreter.resize_tensor_input(entrance["index"], (1, *example.shape))
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(entrance["index"], example[None])
     interpreter.invoke()
     outputs = {}
     for output in interpreter.get_output_details():
@@ -75,13 +79,17 @@ def load_litert(file: Path, silent: bool = False) -> Runner:
     interpreters = [load_interpreter(file) for _ in range(min(CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
-        outputs = []
+        outputs: list[Outputs] = [{}] * len(inputs)
         bar = progress(None, file.stem, len(inputs), " examples", silent=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
-            for examples in batches.evaluation(inputs, 64).as_numpy_iterator():
+            for rows, batch in batches.read_chunks(inputs, 64):
+                examples = np.asarray(batch)
                 shares = np.array_split(examples, len(interpreters))
-                for share in pool.map(_invoke_all, interpreters, shares):
-                    outputs += share
+                answers = [
+                    a for share in pool.map(_invoke_all, interpreters, shares) for a in share
+                ]
+                for row, answer in zip(np.arange(len(inputs))[rows], answers, strict=True):
+                    outputs[row] = answer
                 bar.update(len(examples))
         bar.close()
         return {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}

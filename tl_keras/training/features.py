@@ -25,6 +25,7 @@ from tl_keras.data import batches, ragged, store
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs, Training, preparation
 from tl_keras.data.store import Kept, Request
+from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.training.network import freeze
@@ -198,7 +199,7 @@ class PassExamples:
     examples: Iterable[tuple[batches.Rows, Any]]
     count: int
     key: dict[str, Any]
-    lengths: np.ndarray | None = None
+    lengths: Maybe[np.ndarray] = None
 
 
 def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> PassExamples:
@@ -253,7 +254,7 @@ def requests(
     ]
 
 
-def _stored_shape(cut: Cut, pass_examples: PassExamples) -> tuple[int, ...]:
+def _stored_shape(cut: Cut, pass_examples: PassExamples) -> tuple[Any, ...]:
     """Returns the shape of the stored array: activations of different length are not padded."""
     if cut.shape[0] is None:
         return (int(pass_examples.lengths.sum()), *cut.shape[1:])
@@ -299,7 +300,7 @@ def compute(
 
 
 def _put(
-    array: np.ndarray, rows: batches.Rows, values: np.ndarray, cut: Cut, lengths: np.ndarray | None
+    array: np.ndarray, rows: batches.Rows, values: np.ndarray, cut: Cut, lengths: Maybe[np.ndarray]
 ) -> None:
     """Writes the activations of the examples at `rows` into the stored array."""
     if cut.shape[0] is not None:

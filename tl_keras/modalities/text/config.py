@@ -71,7 +71,7 @@ class TextConfig(Section):
         return (Masking(share=self.mask),) if self.mask else ()
 
     @property
-    def shape(self) -> tuple[None]:
+    def shape(self) -> tuple[None, ...]:
         """Shape of a prepared text: any number of token ids."""
         return (None,)
 
