@@ -1,0 +1,100 @@
+"""Reads the content of single examples: of files in a folder, and of cells in a table.
+
+An example has an address, `root / name`. For a file, this is its path. For a cell, `root` is the
+path of the table file, and `name` is `row 17` (CSV) or `line 17` (JSON lines): the address
+`reviews.csv/row 17` is the cell in the column that the modality names, such as `text`. A cell in
+another column has the root `reviews.csv/comment`.
+"""
+
+import errno
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tl_keras.data.table_files import table
+from tl_keras.data.table_files.table import Table
+from tl_keras.modalities import MODALITIES, part
+
+# A cheap test on a path, since a folder may hold a million files.
+MAY_BE_IN_TABLE = re.compile(
+    rf"({'|'.join(map(re.escape, table.READERS))})([/\\]|$)", re.IGNORECASE
+)
+
+
+def root_of(file: Path, column: str) -> Path:
+    """Returns the root of the cells in a column of a table file."""
+    return file if column in _columns() else Path(f"{file}/{column}")
+
+
+def reader(root: Path) -> Callable[[str], bytes]:
+    """Returns a function from the name of an example to its content.
+
+    The function raises OSError if the example cannot be read, for example because a table has no
+    such row.
+
+    Args:
+      root: a folder of files, or the root of cells in a table, see the docstring of this module.
+    """
+    found = find_table(root)
+    if found is None:
+        return lambda name: (root / name).read_bytes()
+    file, inner = found
+
+    def cell(name: str) -> bytes:
+        return _cell(table_at(file), inner, name, root)
+
+    return cell
+
+
+def read(address: Path) -> bytes:
+    """Returns the content of the example at an address. Raises OSError as `reader` does."""
+    if find_table(address) is None:
+        return address.read_bytes()
+    return reader(address.parent)(address.name)
+
+
+def find_table(address: str | Path) -> tuple[Path, str] | None:
+    """Returns the table file on a path, and the rest of the path; None if there is no table.
+
+    The rest of `reviews.csv/comment/row 17` is `comment/row 17`.
+    """
+    address = str(address)
+    for match in MAY_BE_IN_TABLE.finditer(address):
+        file = address[: match.end(1)]
+        if Path(file).is_file():
+            return Path(file), address[match.end() :]
+    return None
+
+
+def table_at(file: Path) -> Table:
+    """Returns the rows of a table file. Raises OSError if the file is no longer a table."""
+    try:
+        return table.read(file)
+    except ValueError as error:
+        raise OSError(str(error)) from None
+
+
+def _cell(rows: Table, inner: str, name: str, root: Path) -> bytes:
+    try:
+        return rows.cell(name, _column(rows, inner)).encode()
+    except KeyError:
+        raise FileNotFoundError(errno.ENOENT, "no such row or column", str(root / name)) from None
+
+
+def _column(rows: Table, inner: str) -> str:
+    """Returns the column that the rest of a root names; "" stands for the modality's column."""
+    for column in [inner] if inner else _columns():
+        if column in rows.cells:
+            return column
+    # A path in normal form may differ from the name, as for a name with two slashes.
+    parts = _parts(inner)
+    return next((column for column in rows.columns if _parts(column) == parts), inner)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in re.split(r"[/\\]", path) if part]
+
+
+def _columns() -> list[str]:
+    """Returns the names of the columns of examples of all modalities."""
+    return [column for name in MODALITIES if (column := part(name, "config").COLUMN)]

@@ -1,0 +1,1 @@
+"""Reads tables: CSV files and files of JSON lines. Imports no TensorFlow and knows no labels."""
