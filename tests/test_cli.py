@@ -87,8 +87,9 @@ WRONG = [
     ("finetune --config=typo.yaml", "fit.epoch: no such field; did you mean 'epochs'?\n"),
     (
         "finetune --config=two.yaml",
-        "data.source: expected 'folder', 'csv', 'tfds', 'digits' or 'glyphs'; received 'digts'; "
-        "did you mean 'digits'?\nfit.epoch: no such field; did you mean 'epochs'?\n",
+        "data.source: expected 'folder', 'csv', 'tfds', 'digits', 'glyphs' or 'intents'; "
+        "received 'digts'; did you mean 'digits'?\n"
+        "fit.epoch: no such field; did you mean 'epochs'?\n",
     ),
     ("quickstart --set=fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
     ("finetune --data=photo", "data.path: expected a folder of class folders, a CSV file, "),

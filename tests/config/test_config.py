@@ -185,8 +185,8 @@ WRONG_DATA = [
     ),
     (
         "{source: foldr}",
-        "data.source: expected 'folder', 'csv', 'tfds', 'digits' or 'glyphs'; received 'foldr'; "
-        "did you mean 'folder'?",
+        "data.source: expected 'folder', 'csv', 'tfds', 'digits', 'glyphs' or 'intents'; "
+        "received 'foldr'; did you mean 'folder'?",
     ),
     (
         "{path: 3}",

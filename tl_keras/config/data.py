@@ -21,19 +21,20 @@ class DataConfig(Section):
         "the splits, such as train and test, may contain the class folders or lie inside them. "
         "csv: a table with the columns path and label, and optionally split and group. tfds: a "
         "data set of TensorFlow Datasets. digits: 1,797 handwritten digits inside the package. "
-        "glyphs: images of letters and symbols, rendered anew in each epoch.",
+        "glyphs: images of letters and symbols, rendered anew in each epoch. intents: 610 short "
+        "texts inside the package, which people might write to the assistant of a shop.",
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto",
         description="Modality: the kind of the examples, such as image. auto: the kind of the "
-        "built-in examples if data.source is digits or glyphs, else image.",
+        "built-in examples if data.source is digits, glyphs or intents, else image.",
     )
     path: Maybe[Location] = Field(
         None,
         description="Path of the data: the folder of class folders (source folder), the CSV file "
         "(source csv), or the folder in which TensorFlow Datasets keeps prepared data (source "
-        "tfds). null: a folder in the cache (source tfds); the sources digits and glyphs need no "
-        "path.",
+        "tfds). null: a folder in the cache (source tfds); the sources digits, glyphs and intents "
+        "need no path.",
         json_schema_extra={
             "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
         },

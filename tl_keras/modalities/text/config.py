@@ -7,7 +7,7 @@ from pydantic import Field
 from tl_keras.config.section import Auto, Section, Share, Text
 from tl_keras.maybe import Maybe
 
-SOURCES: tuple[str, ...] = ()  # Values of data.source that are inside the package.
+SOURCES = ("intents",)  # Values of data.source that are inside the package.
 PREPARATION = ("length", "vocabulary")
 SEARCHED = ("length", "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")

@@ -66,5 +66,5 @@ def served(content: tf.Tensor, settings: TextConfig) -> tf.Tensor:
 
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
-    """Returns the token ids of texts that a source generated."""
-    return [encoded(str(text), settings) for text in texts]
+    """Returns the token ids of texts that a source generated, as bytes in UTF-8."""
+    return [encoded(text_of(text), settings) for text in texts]
