@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 NEEDED = (
     *("py.typed", "embedded/glyphs.weights.h5", "embedded/quickstart.yaml"),
     *("report/pages/style.css", "modalities/image/device/README.md"),
+    *("embedded/english.txt.gz", "modalities/text/tokens/characters.txt"),
     *("modalities/image/device/prepare.h", "modalities/image/device/classify.cc"),
     *("modalities/image/device/Classifier.kt", "modalities/image/device/Prepare.kt"),
 )

@@ -1,0 +1,60 @@
+"""BPE and Unigram (SentencePiece), by the package `tokenizers` of the extra `text`."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tl_keras.modalities.text.tokens.vocabulary import Vocabulary
+
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def check(definition: str, kind: str, file: str) -> None:
+    """Checks that `tokenizers` is installed and reads a tokeniser.
+
+    Args:
+      definition: the content of tokenizer.json.
+      kind: the kind of the tokeniser, for messages.
+      file: the path of the file, for messages.
+
+    Raises:
+      ValueError: `tokenizers` is not installed, or refuses the tokeniser.
+    """
+    try:
+        import tokenizers
+    except ImportError:
+        raise ValueError(
+            f"text.vocabulary: {file} is a {kind} tokeniser, which needs the package `tokenizers`; "
+            "install it: pip install 'tl-keras[text]'"
+        ) from None
+    try:
+        tokenizers.Tokenizer.from_str(definition)
+    except Exception as error:  # `tokenizers` raises no class of its own.
+        raise ValueError(
+            f"text.vocabulary: {file}: expected a {kind} tokeniser that `tokenizers` reads; "
+            f"received: {error}"
+        ) from None
+
+
+@functools.lru_cache(maxsize=8)
+def encoder_of(vocabulary: "Vocabulary") -> Callable[[str], list[int]]:
+    """Returns a function from a text to its token ids, without start and end.
+
+    A special token that is written in a text, such as `<s>`, is read as ordinary characters.
+    """
+    import tokenizers
+
+    tokenizer: Any = tokenizers.Tokenizer.from_str(vocabulary.definition)
+    tokenizer.encode_special_tokens = True
+    ids = [0] * vocabulary.num_tokens
+    for i, row in enumerate(vocabulary.order):
+        ids[row] = i
+
+    def encode(text: str) -> list[int]:
+        # Python's strings may have halves of surrogate pairs, which UTF-8 cannot express.
+        text = SURROGATES.sub("\ufffd", text)
+        return [ids[row] for row in tokenizer.encode(text, add_special_tokens=False).ids]
+
+    return encode
