@@ -13,7 +13,7 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changed_since, check_files, label_names, problems, store
+from tl_keras.data import changed_since, check_files, contents, label_names, problems, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.sources import tfds
 from tl_keras.data.sources.of_files import OF_FILES
@@ -273,11 +273,11 @@ def _alike(
 
 def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:
     """Returns one thumbnail for each example; caches them, so that later loads open no files."""
-    copies = part(config.modality, "copies")
+    copies, content = part(config.modality, "copies"), contents.reader(root)
 
     def fill(array: np.ndarray) -> None:
         for i, example in enumerate(progress(examples, "near-duplicates", unit=" files")):
-            array[i] = copies.read_thumbnail(root / example.file)
+            array[i] = copies.read_thumbnail(content(example.file))
 
     key = {
         "kind": "thumbnails of similar images",

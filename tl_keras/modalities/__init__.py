@@ -81,7 +81,7 @@ sources: examples that do not come from a user's files.
 copies: finds near-duplicates.
   MAX_EXAMPLES                  largest number of examples that are compared with each other
   SHAPE                         shape of a thumbnail: a small array that stands for an example
-  read_thumbnail(path)          the thumbnail of a file
+  read_thumbnail(content)       the thumbnail of a file, from its content
   with_similar_hashes(looks)    indices of the examples that may have near-duplicates
   clusters(thumbnails)          groups of near-duplicates, each a list of indices
 examine: lists examples that people should look at, such as unusually dark images.

@@ -12,5 +12,5 @@ def clusters(thumbnails):
     return []
 
 
-def read_thumbnail(path):
+def read_thumbnail(content):
     return np.zeros(SHAPE, np.uint8)

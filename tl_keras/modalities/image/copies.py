@@ -3,8 +3,8 @@
 Imports no TensorFlow, because files are compared before anything slow begins.
 """
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -142,7 +142,7 @@ def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
     return np.flatnonzero(similar)
 
 
-def read_thumbnail(path: Path) -> np.ndarray:
-    """Reads an image file and returns its grey thumbnail, `(32, 32) uint8`."""
-    with quiet_pillow(), Image.open(path, formats=FORMATS) as image:
+def read_thumbnail(content: bytes) -> np.ndarray:
+    """Returns the grey thumbnail of the image in a file's content, `(32, 32) uint8`."""
+    with quiet_pillow(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         return thumbnail(image)
