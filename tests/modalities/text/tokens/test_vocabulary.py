@@ -71,7 +71,7 @@ def message(location) -> str:
 
 
 def test_english_is_that_of_bert():
-    english = tokens.of("english")
+    english = vocabulary.read("english")
     assert english.num_tokens == 30522 and english.order == tuple(range(30522))
     assert (english.start, english.end, english.unknown, english.mask) == (101, 102, 100, 103)
     assert english.lowercase and english.strip_accents and english.split_chinese
@@ -135,7 +135,7 @@ def test_padding_becomes_id_0(tmp_path):
 def test_other_tokenisers_give_the_ids_of_tokenizers(tmp_path, kind):
     tokenizer = trained(tmp_path, kind)
     tokenizer.encode_special_tokens = True
-    words, encode = tokens.of(str(tmp_path)), tokens.encoder(str(tmp_path))
+    words, encode = vocabulary.read(str(tmp_path)), tokens.encoder(str(tmp_path))
     assert words.kind == "tokenizers" and words.tokens[0] == "<pad>"
     assert words.tokens[words.start] == "<s>" and words.tokens[words.end] == "</s>"
     assert words.tokens[words.mask] == "<mask>"
@@ -194,7 +194,7 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 
 def test_start_and_end_fit_into_the_longest_length():
-    english = tokens.of("english")
+    english = vocabulary.read("english")
     assert tokens.framed([5, 6, 7], english, None) == [101, 5, 6, 7, 102]
     assert tokens.framed([5, 6, 7], english, 4) == [101, 5, 6, 102]
     assert tokens.framed([], english, 4) == [101, 102]

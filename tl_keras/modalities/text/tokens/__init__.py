@@ -1,27 +1,9 @@
 """Tokenisers: from a text to the ids of its tokens. Only `in_graph` imports TensorFlow."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 from tl_keras.modalities.text.tokens import bpe, wordpiece
-from tl_keras.modalities.text.tokens.vocabulary import (
-    CONFIG,
-    EMBEDDED,
-    Vocabulary,
-    file_of,
-    read,
-)
-
-Stamp = tuple[tuple[int, int], ...]
-
-
-def of(location: str) -> Vocabulary:
-    """Returns the vocabulary of a location, read again only if its files have changed.
-
-    Raises:
-      ValueError: see `vocabulary.read`.
-    """
-    return _read(location, _stamp(location))
+from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
 
 
 def encoder(location: str) -> Callable[[str], list[int]]:
@@ -33,7 +15,7 @@ def encoder(location: str) -> Callable[[str], list[int]]:
     Raises:
       ValueError: see `vocabulary.read`.
     """
-    return encoder_of(of(location))
+    return encoder_of(read(location))
 
 
 def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
@@ -53,17 +35,3 @@ def framed(ids: Sequence[int], vocabulary: Vocabulary, longest: int | None) -> l
     end = [vocabulary.end] if vocabulary.end is not None else []
     room = None if longest is None else max(longest - len(start) - len(end), 0)
     return [*start, *ids[:room], *end]
-
-
-def _stamp(location: str) -> Stamp:
-    """Returns time and size of the files of a vocabulary, which change when they are edited."""
-    if location in EMBEDDED:
-        return ()
-    file = file_of(location)
-    files = [path for path in (file, file.with_name(CONFIG)) if path.is_file()]
-    return tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-
-
-@functools.lru_cache(maxsize=8)
-def _read(location: str, stamp: Stamp) -> Vocabulary:
-    return read(location)

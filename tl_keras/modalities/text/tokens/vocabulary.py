@@ -101,8 +101,11 @@ def ordered(
     )
 
 
+Stamp = tuple[tuple[int, int], ...]  # time and size of each file
+
+
 def read(location: str) -> Vocabulary:
-    """Reads a vocabulary.
+    """Returns the vocabulary of a location. Files are read again only if they have changed.
 
     Args:
       location: `english`, or the path of a folder, of vocab.txt or of tokenizer.json. In a folder,
@@ -112,16 +115,27 @@ def read(location: str) -> Vocabulary:
       ValueError: there is no vocabulary, or a file of the vocabulary is damaged or contradictory.
     """
     if location in EMBEDDED:
+        return _read(location, ())
+    file = file_of(location)
+    files = [path for path in (file, file.with_name(CONFIG)) if path.is_file()]
+    stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    return _read(str(file), stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(location: str, stamp: Stamp) -> Vocabulary:
+    """Reads `english` or a file."""
+    if location in EMBEDDED:
         file = importlib.resources.files("tl_keras.embedded") / EMBEDDED[location]
         text = gzip.decompress(file.read_bytes()).decode()
         return _of_list(text, location, {})
     from tl_keras.modalities.text.tokens import tokenizer_json
 
-    file = file_of(location)
-    config = _config(file.with_name(CONFIG))
-    if file.suffix == ".json":
-        return tokenizer_json.vocabulary(_json(file), str(file), config)
-    return _of_list(_text(file), str(file), config)
+    path = Path(location)
+    config = _config(path.with_name(CONFIG))
+    if path.suffix == ".json":
+        return tokenizer_json.vocabulary(_json(path), location, config)
+    return _of_list(_text(path), location, config)
 
 
 def file_of(location: str) -> Path:
