@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from tl_keras.config.section import Auto, Section, Share, Text
+from tl_keras.config.section import Auto, Section, Text
 from tl_keras.maybe import Maybe
 
 SOURCES = ("intents",)  # Values of data.source that are inside the package.
@@ -27,11 +27,72 @@ SMALLER = "a smaller text.length"
 SHORTEST = 8  # tokens; room for the start, the end and a few words
 
 
-class Masking(Section):
-    """Replaces random tokens of a training text."""
+def _names_one(schema: dict[str, Any]) -> None:
+    """Changes the JSON schema of `TextAugmentation`: exactly one field must be given, not null."""
+    schema.update(minProperties=1, maxProperties=1)
+    for field in schema["properties"].values():
+        field.update(field.pop("anyOf")[0])
+        del field["default"]
 
-    share: Annotated[float, Field(gt=0, lt=1)]
-    span: Annotated[int, Field(ge=1, le=64)] = 1
+
+class TextAugmentation(Section):
+    """One random operation on training texts, as in `{delete: 0.1}`.
+
+    Each entry of `text.augment` names exactly one operation. The operations follow one another.
+    None of them changes the tokens for start and end, or removes all tokens of a text.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_names_one)
+
+    mask: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Probability that a token is replaced by the mask token of the vocabulary.",
+    )
+    delete: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Probability that a token is deleted."
+    )
+    span: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Deletes one span of neighbouring tokens, of random length: at most this share "
+        "of the tokens of the text.",
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "TextAugmentation":
+        if len(names := self._names()) != 1:
+            raise ValueError(
+                "expected one operation and its strength, as in {delete: 0.1}; "
+                f"received {' and '.join(names) or 'none'}"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The operation that this entry names."""
+        return self._names()[0]
+
+    def times(self, strength: float) -> "TextAugmentation":
+        """Returns the operation with its strength multiplied by `strength`, up to 0.99."""
+        if strength == 1:
+            return self
+        return TextAugmentation(**{self.name: min(0.99, getattr(self, self.name) * strength)})
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return [name for name, value in self if value is not None]
+
+
+class Operation(Section):
+    """An operation of `text.augment` with the token ids that it needs, for `augment.augment`."""
+
+    name: str
+    share: float
+    start: int | None  # id of the token before each text; None if there is none
+    end: int | None  # id of the token after each text; None if there is none
+    mask: int | None  # id that replaces a token; None if tokens are deleted
 
 
 class TextConfig(Section):
@@ -59,16 +120,45 @@ class TextConfig(Section):
         description="Largest size of a text. Larger texts are left out.",
         json_schema_extra={"unit": "bytes"},
     )
-    mask: Share = Field(
-        0.0,
-        description="Share of the tokens of each training text that are replaced by the mask "
-        "token, anew in each epoch. 0: none.",
+    augment: tuple[TextAugmentation, ...] = Field(
+        (),
+        description="Random operations on training texts, each entry with one operation, as in "
+        "[{mask: 0.1}, {span: 0.2}]. []: none.",
+    )
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = Field(
+        1.0,
+        description="Factor by which the strength of every operation in text.augment is "
+        "multiplied. 0: no augmentation.",
     )
 
     @property
-    def augmentations(self) -> tuple[Masking, ...]:
-        """The random operations on training texts."""
-        return (Masking(share=self.mask),) if self.mask else ()
+    def augmentations(self) -> tuple[Operation, ...]:
+        """The operations of `augment` with their strengths multiplied by `augment_strength`.
+
+        Raises:
+          ValueError: the vocabulary cannot be read, or has no mask token.
+        """
+        if self.augment_strength == 0 or not self.augment:
+            return ()
+        # Imported here because most configs do not augment texts.
+        from tl_keras.modalities.text import tokens
+
+        words = tokens.of(self.vocabulary)
+        # Vocabularies of other models than BERT's may have no mask token.
+        hidden = words.unknown if words.mask is None else words.mask
+        operations = []
+        for entry in (entry.times(self.augment_strength) for entry in self.augment):
+            if entry.name == "mask" and not hidden:
+                raise ValueError(
+                    f"text.augment: the vocabulary {self.vocabulary!r} has no token that could "
+                    "replace others; expected delete or span, received mask"
+                )
+            share = getattr(entry, entry.name)
+            mask = hidden if entry.name == "mask" else None
+            operations.append(
+                Operation(name=entry.name, share=share, start=words.start, end=words.end, mask=mask)
+            )
+        return tuple(operations)
 
     @property
     def shape(self) -> tuple[None, ...]:
@@ -80,6 +170,11 @@ class TextConfig(Section):
         """Type of a prepared text."""
         return "int32"
 
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _accept_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
 
 SECTION = TextConfig
 
@@ -90,6 +185,11 @@ def check(config: Any) -> None:
     Raises:
       ValueError: a field of `text` and a field of another section exclude each other.
     """
+    if config.evaluate.views > 1 and not config.text.augment:
+        raise ValueError(
+            "evaluate.views: all augmented views of a text would be the same, because text.augment "
+            f"has no operation; expected 1, received {config.evaluate.views}"
+        )
 
 
 def check_input(file: str, shape: Any, settings: TextConfig) -> None:
