@@ -20,6 +20,7 @@ from tl_keras.approaches.teaching import segments
 from tl_keras.command_table import DONE, MISSED
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import TABLES, source_of
 from tl_keras.config.messages import with_article
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
@@ -39,7 +40,7 @@ def _config(values: Flags) -> RunConfig:
     if not values.config and not values.data and not overrides:
         raise ValueError("--config: expected a YAML file, or --data=DIR; received neither")
     if values.data:
-        source = "csv" if values.data.lower().endswith(".csv") else "folder"
+        source = source_of(values.data)
         overrides = [f"data.source={source}", f"data.path={_quoted(values.data)}", *overrides]
     return configs.load(values.config, overrides)
 
@@ -56,7 +57,7 @@ def _workdir(values: Flags, name: str | None) -> Path:
         raise ValueError("--workdir: expected the run's folder; received nothing")
     path = Path(os.path.abspath(name))
     # Other suffixes stay: the name of a folder may have a dot, as in photos.v2.
-    is_file = path.suffix.lower() in (".yaml", ".yml", ".csv")
+    is_file = path.suffix.lower() in (".yaml", ".yml", *TABLES)
     return Path("runs", path.stem if is_file else path.name)
 
 

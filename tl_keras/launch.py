@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras.config import text as configs
+from tl_keras.config.data import source_of
 from tl_keras.config.paths import check_extras, check_paths
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
@@ -133,7 +134,7 @@ def evaluate(
     if data is None:
         measured: dict[str, Any] = to_json(run.result.test or run.result.val)
         return measured
-    if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
+    if not Path(data).is_dir() and source_of(str(data)) == "folder":
         raise ValueError(
             f"--data: {str(data)!r} is neither a folder nor a CSV file; expected a folder of class "
             "folders, or a CSV file"

@@ -185,7 +185,7 @@ WRONG_DATA = [
     ),
     (
         "{source: foldr}",
-        "data.source: expected 'folder', 'csv', 'tfds', 'digits', 'glyphs' or 'intents'; "
+        "data.source: expected 'folder', 'csv', 'jsonl', 'tfds', 'digits', 'glyphs' or 'intents'; "
         "received 'foldr'; did you mean 'folder'?",
     ),
     (

@@ -8,6 +8,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
+from tl_keras.config.data import source_of
 from tl_keras.config.messages import nearest, with_article
 from tl_keras.config.text import as_yaml
 from tl_keras.data.examples import Listed, Listing, Quarantined
@@ -73,7 +74,8 @@ def run(run: Run, path: str | Path) -> Scores:
 
 def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
-    source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
+    source = source_of(str(path))
+    source = "csv" if source == "folder" and path.is_file() else source
     overrides = {"source": source, "path": str(path), "modality": run.config.modality}
     data = run.config.data.model_copy(update=overrides)
     return OF_FILES[source](run.config.model_copy(update={"data": data}))

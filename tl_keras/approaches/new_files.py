@@ -25,7 +25,7 @@ def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) 
     """Returns the files as inputs; each file is decoded, at full size, only when it is used."""
     decoder = part(run.config.modality, "prepare").decoder
     decoded = decoder(checked, run.config.settings, fraction=False)
-    return Inputs(labels, None, reader([str(file) for file in files], decoded))
+    return Inputs(labels, None, reader(files, decoded))
 
 
 def recorded(run: Run) -> dict[str, Any]:

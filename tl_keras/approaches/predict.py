@@ -15,7 +15,7 @@ from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.paths import printable
-from tl_keras.data.sources import folders
+from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
 from tl_keras.run.folder import as_trained
@@ -119,8 +119,8 @@ def _predictions(
 
 
 def _listing(path: Path, run: Run) -> Listing:
-    if os.path.isdir(path):
-        return folders.list_unlabelled(path)
+    if os.path.isdir(path) or may_be_table(path, run.config.modality):
+        return list_unlabelled(path, run.config, "predict")
     if reason := unwritable(str(path)):
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not os.path.exists(path):

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tl_keras.config import text
+from tl_keras.config.data import source_of
 from tl_keras.modalities import MODALITIES
 
 # The sections that say which data a model learns from, and how.
@@ -30,7 +31,7 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
     data = _section(tree, "data")
     path, replaced = data.get("path"), {entry.partition("=")[0] for entry in overrides}
     words = ["tl-keras", command]
-    if path and data.get("source") in ("folder", "csv"):  # `--data` sets path and source.
+    if path and data.get("source") == source_of(str(path)):  # `--data` sets path and source.
         words.append(f"--data={path}")
         replaced |= {"data.path", "data.source"}
     if folder:

@@ -1,5 +1,6 @@
 """`data`: where the examples come from, and how they are split."""
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -8,8 +9,21 @@ from tl_keras.config.section import Location, OpenShare, Section, Share, Text, a
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import MODALITIES, part
 
-FILES = ("folder", "csv", "tfds")  # For every modality; each other source has one.
+FILES = ("folder", "csv", "jsonl", "tfds")  # For every modality; each other source has one.
+# Sources whose data `--data` names, with the words for them in messages.
+OF_PATHS = {
+    "folder": "a folder of class folders",
+    "csv": "a CSV file",
+    "jsonl": "a file of JSON lines",
+}
+# The source of a table, by the suffix of its file.
+TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 DRAWN = {source: name for name in MODALITIES for source in part(name, "config").SOURCES}
+
+
+def source_of(path: str) -> str:
+    """Returns the `data.source` of a path that a user gives as data, by its suffix."""
+    return TABLES.get(os.path.splitext(path)[1].lower(), "folder")
 
 
 class DataConfig(Section):
@@ -19,30 +33,40 @@ class DataConfig(Section):
         "folder",
         description="Where the examples come from. folder: one folder for each class. Folders for "
         "the splits, such as train and test, may contain the class folders or lie inside them. "
-        "csv: a table with the columns path and label, and optionally split and group. tfds: a "
-        "data set of TensorFlow Datasets. digits: 1,797 handwritten digits inside the package. "
-        "glyphs: images of letters and symbols, rendered anew in each epoch. intents: 610 short "
-        "texts inside the package, which people might write to the assistant of a shop.",
+        "csv: a table with the columns path and label, and optionally split and group. A table of "
+        "texts has a column text instead of path. jsonl: the same as JSON lines, with one object "
+        "on each line. tfds: a data set of TensorFlow Datasets. digits: 1,797 handwritten digits "
+        "inside the package. glyphs: images of letters and symbols, rendered anew in each epoch. "
+        "intents: 610 short texts inside the package, which people might write to the assistant "
+        "of a shop.",
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto",
         description="Modality: the kind of the examples, such as image. auto: the kind of the "
-        "built-in examples if data.source is digits, glyphs or intents, else image.",
+        "built-in examples, or what the columns of the table or the suffixes of the files say, "
+        "else image.",
     )
     path: Maybe[Location] = Field(
         None,
-        description="Path of the data: the folder of class folders (source folder), the CSV file "
-        "(source csv), or the folder in which TensorFlow Datasets keeps prepared data (source "
-        "tfds). null: a folder in the cache (source tfds); the sources digits, glyphs and intents "
+        description="Path of the data: the folder of class folders (source folder), the table "
+        "(sources csv and jsonl), or the folder in which TensorFlow Datasets keeps prepared data "
+        "(source tfds). null: a folder in the cache (source tfds); digits, glyphs and intents "
         "need no path.",
         json_schema_extra={
             "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
         },
     )
+    text_column: Maybe[Text] = Field(
+        None,
+        description="For tables of texts: the name of the column with the texts. null: text.",
+    )
+    label_column: Text = Field(
+        "label", description="For tables: the name of the column with the labels."
+    )
     literal_labels: bool = Field(
         False,
-        description='For csv: what is done with labels that look like several classes ("a, b") or '
-        'like numbers ("0.5"). true: they are used as class names. false: they are refused.',
+        description='For tables: what is done with labels that look like several classes ("a, b") '
+        'or like numbers ("0.5"). true: they are used as class names. false: they are refused.',
     )
     name: Maybe[Text] = Field(
         None,
@@ -80,7 +104,8 @@ class DataConfig(Section):
     unlabelled: Maybe[Annotated[Text, BeforeValidator(plain)]] = Field(
         None,
         description="For the command parallel: a folder of examples without labels; files in "
-        "its subfolders are used too. rest: the examples that data.examples_per_class leaves out.",
+        "its subfolders are used too. For texts, also a table. rest: the examples that "
+        "data.examples_per_class leaves out.",
         json_schema_extra={
             "expected": "a folder of examples without labels, or 'rest' (the examples that "
             "examples_per_class leaves out)"
@@ -109,9 +134,8 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _check_source(self) -> "DataConfig":
-        if self.source in ("folder", "csv") and self.path is None:
-            what = "a folder of class folders" if self.source == "folder" else "a CSV file"
-            raise ValueError(f"data.path: expected {what}; received none")
+        if self.source in OF_PATHS and self.path is None:
+            raise ValueError(f"data.path: expected {OF_PATHS[self.source]}; received none")
         if self.source == "tfds" and self.name is None:
             raise ValueError(
                 "data.name: expected the name of a TFDS builder, as in 'beans', since data.source "

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from tl_keras.backbones import model_file, weights
 from tl_keras.config import space
+from tl_keras.config.data import OF_PATHS
 from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.section import Section, expected
 from tl_keras.config.whole import RunConfig
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+SPREADSHEETS = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".arrow")
 
 
 def check_paths(config: RunConfig) -> None:
@@ -24,11 +26,15 @@ def check_paths(config: RunConfig) -> None:
     """
     path = config.data.path
     if path is not None:
-        if config.data.source == "csv" and os.path.isdir(path):
-            raise ValueError(f"data.path: expected a CSV file; received the folder {path!r}")
-        if config.data.source in ("folder", "tfds") and os.path.isfile(path):
-            unpack = "; unpack it first" if path.lower().endswith(ARCHIVES) else ""
-            raise ValueError(f"data.path: expected a folder; received the file {path!r}{unpack}")
+        source = config.data.source
+        if source in ("csv", "jsonl") and os.path.isdir(path):
+            raise ValueError(
+                f"data.path: expected {OF_PATHS[source]}; received the folder {path!r}"
+            )
+        if source in ("folder", "tfds") and os.path.isfile(path):
+            raise ValueError(
+                f"data.path: expected a folder; received the file {path!r}{_advice(path)}"
+            )
         _check_exists(config.data, "data.path")
     if config.data.unlabelled not in (None, "rest"):
         _check_exists(config.data, "data.unlabelled")
@@ -42,6 +48,13 @@ def check_paths(config: RunConfig) -> None:
         if model_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
             model_file.check(trial.model.backbone, trial.settings)
+
+
+def _advice(path: str) -> str:
+    """Returns what to do with a file that is given instead of a folder, as the end of a message."""
+    if path.lower().endswith(ARCHIVES):
+        return "; unpack it first"
+    return "; save it as CSV UTF-8" if path.lower().endswith(SPREADSHEETS) else ""
 
 
 def check_extras(config: RunConfig) -> None:

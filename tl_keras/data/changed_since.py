@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import contents
 from tl_keras.data.examples import Listing
-from tl_keras.data.sources import folders
-from tl_keras.data.sources.of_files import OF_FILES
+from tl_keras.data.sources.of_files import OF_FILES, list_unlabelled
 from tl_keras.data.wording import count_of, shortened
 
 
@@ -17,12 +17,13 @@ def stamp(listing: Listing) -> str:
     """Returns a SHA-256 (hex) of a listing, to recognise whether its files have changed.
 
     It covers the name, label, split, group and size of each labelled file, and the names of the
-    quarantined files.
+    quarantined files. For a cell of a table, its content takes the place of the size.
     """
-    digest = hashlib.sha256()
+    digest, in_table = hashlib.sha256(), contents.find_table(listing.root) is not None
+    state = contents.reader(listing.root) if in_table else lambda file: _size(listing.root / file)
     for listed in sorted(listing.files, key=lambda listed: listed.file):
         row = (listed.file, listed.label, listed.split, listed.group)
-        digest.update("\0".join((*row, str(_size(listing.root / listed.file)), "")).encode())
+        digest.update("\0".join((*row, str(state(listed.file)), "")).encode())
     for entry in sorted(listing.quarantined, key=lambda entry: entry.file):
         digest.update(f"{entry.file}\0".encode())
     return digest.hexdigest()
@@ -47,8 +48,12 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     stamps = recorded.get("listed", {})
     data = config.data
     folder = data.unlabelled
-    if stamps.get("unlabelled") and folder and os.path.isdir(folder):
-        if stamp(folders.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
+    if stamps.get("unlabelled") and folder and os.path.exists(folder):
+        try:
+            listing = list_unlabelled(Path(folder), config, "data.unlabelled")
+        except ValueError as error:
+            return str(error)
+        if stamp(listing) != stamps["unlabelled"]:
             return f"the files of data.unlabelled, {folder!r}, have changed"
     if not stamps.get("data") or not os.path.exists(data.path):
         return None
@@ -90,11 +95,10 @@ def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:
         for split, files in recorded["splits"].items()
         for file, digest in zip(files, recorded["digests"][split], strict=True)
     }
+    read = contents.reader(listing.root)
     for file in (listed.file for listed in listing.files if listed.file in known):
-        path = listing.root / file
-        status = path.stat()
+        status = contents.holder(listing.root / file).stat()
         # `st_ctime` too: a copy may keep the modification time of an older file.
         if max(status.st_mtime, status.st_ctime) >= recorded["listed"]["at"]:
-            with path.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != known[file]:
-                    yield file
+            if hashlib.sha256(read(file)).hexdigest() != known[file]:
+                yield file

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tl_keras.data import contents
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
 from tl_keras.run.progress import progress
@@ -42,9 +43,9 @@ def check_all(
 ) -> dict[str, Any]:
     """Checks files; returns a dict from each file to its result.
 
-    Unchanged files are not read again. Each result is a `Checked` of the modality. Its `reason`
-    says why the file cannot be used; it is empty if the file can be used. Its `digest` is the
-    SHA-256 of the content (hex).
+    A file may also be a cell of a table, see `contents`. Unchanged files are not read again. Each
+    result is a `Checked` of the modality. Its `reason` says why the file cannot be used; it is
+    empty if the file can be used. Its `digest` is the SHA-256 of the content (hex).
 
     Args:
       settings: the config section of the modality.
@@ -100,7 +101,7 @@ def _recall(cached: Path, settings: Any) -> dict:
 
 def _stamp(path: Path, settings: Any) -> list:
     try:
-        status = os.stat(path)
+        status = contents.holder(path).stat()
     except OSError:
         return []
     # `st_ctime_ns` too: a copy may keep the size and modification time of an older file.
@@ -109,9 +110,15 @@ def _stamp(path: Path, settings: Any) -> list:
 
 
 def check(path: Path, settings: Any, with_hashes: bool = False) -> Any:
-    """Checks a file and returns its `Checked`, see `check_all`. Bad files do not raise an error."""
+    """Checks a file and returns its `Checked`, see `check_all`. Bad files do not raise an error.
+
+    Args:
+      path: the path of a file, or the address of a cell, see `contents`.
+    """
     digest, start, checks = "", b"", checks_of(settings)
     try:
+        if contents.holder(path) != path:
+            return check_content(contents.read(path), settings, with_hashes, "empty cell")
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return checks.Checked(reason="not a regular file")
@@ -128,13 +135,19 @@ def check(path: Path, settings: Any, with_hashes: bool = False) -> Any:
         return _refused(checks, digest, start, error)
 
 
-def check_content(content: bytes, settings: Any) -> Any:
-    """Returns the result of `check` for the content of a file that is already in memory."""
+def check_content(
+    content: bytes, settings: Any, with_hashes: bool = False, empty: str = "empty file"
+) -> Any:
+    """Returns the result of `check` for the content of a file that is already in memory.
+
+    Args:
+      empty: the reason for leaving out an empty content.
+    """
     digest, checks = hashlib.sha256(content).hexdigest(), checks_of(settings)
     try:
         if not content:
-            return checks.Checked(digest, reason="empty file")
-        return checks.read(io.BytesIO(content), lambda: content, digest, settings, False)
+            return checks.Checked(digest, reason=empty)
+        return checks.read(io.BytesIO(content), lambda: content, digest, settings, with_hashes)
     except Exception as error:  # As in `check`.
         return _refused(checks, digest, content[:NUM_BYTES], error)
 

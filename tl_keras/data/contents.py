@@ -7,6 +7,7 @@ another column has the root `reviews.csv/comment`.
 """
 
 import errno
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,13 @@ def reader(root: Path) -> Callable[[str], bytes]:
     """
     found = find_table(root)
     if found is None:
-        return lambda name: (root / name).read_bytes()
+        return lambda name: read(root / name)
     file, inner = found
 
     def cell(name: str) -> bytes:
+        # The name may also be the whole address of an example elsewhere.
+        if os.path.isabs(name):
+            return read(Path(name))
         return _cell(table_at(file), inner, name, root)
 
     return cell
@@ -48,9 +52,15 @@ def reader(root: Path) -> Callable[[str], bytes]:
 
 def read(address: Path) -> bytes:
     """Returns the content of the example at an address. Raises OSError as `reader` does."""
-    if find_table(address) is None:
+    if holder(address) == address:
         return address.read_bytes()
     return reader(address.parent)(address.name)
+
+
+def holder(address: Path) -> Path:
+    """Returns the file that holds the example at an address: its own file, or its table."""
+    found = find_table(address)
+    return found[0] if found and found[1] else address
 
 
 def find_table(address: str | Path) -> tuple[Path, str] | None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import ragged, store
+from tl_keras.data import contents, ragged, store
 from tl_keras.data.examples import Dataset
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
@@ -161,7 +161,7 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
         return Inputs(labels, None, _one_by_one(dataset, decoded))
-    read = reader([str(dataset.root / example.file) for example in examples], decoded)
+    read = reader([dataset.root / example.file for example in examples], decoded)
 
     def fill(array: np.ndarray) -> None:
         examples = read(tf.data.Dataset.range(len(array)))
@@ -215,11 +215,20 @@ def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
     return lambda indices: indices.map(unconverted(one))
 
 
-def reader(paths: list[str], decoded: Decoded) -> Read:
-    """Returns a function that reads and decodes the files at given indices, see `Read`."""
+def reader(paths: list[Path], decoded: Decoded) -> Read:
+    """Returns a function that reads and decodes the examples at given indices, see `Read`.
+
+    Args:
+      paths: paths of files, or addresses of cells, see `contents`.
+    """
+    in_tables = any(contents.holder(path) != path for path in paths)
     # The dtype is given because TensorFlow takes an empty list for numbers.
-    names = tf.constant(paths, tf.string)
-    one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
+    if in_tables:
+        texts = tf.constant([contents.read(path) for path in paths], tf.string)
+        one = unconverted(lambda i: decoded(i, texts[i]))
+    else:
+        names = tf.constant([str(path) for path in paths], tf.string)
+        one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
     # More calls than cores: otherwise a core often waits for its next file.
     return lambda indices: indices.map(one, 4 * CORES) if paths else indices
 

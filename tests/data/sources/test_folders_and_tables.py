@@ -36,7 +36,7 @@ def folder(root):
 
 def table(root, text, encoding="utf-8", name="data.csv"):
     (root / name).write_bytes(text.encode(encoding))
-    return tables.list_csv(RunConfig(data={"source": "csv", "path": str(root / name)}))
+    return tables.list_table(RunConfig(data={"source": "csv", "path": str(root / name)}))
 
 
 def listed(listing):
@@ -468,7 +468,7 @@ def test_csv_of_another_encoding_is_refused(tmp_path, encoding):
 def test_missing_csv_says_what_to_do(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(ValueError, match="does not exist; expected a CSV file"):
-            tables.list_csv(RunConfig(data={"source": "csv", "path": str(path)}))
+            tables.list_table(RunConfig(data={"source": "csv", "path": str(path)}))
 
 
 def test_a_single_class_folder_is_listed(tmp_path):

@@ -276,7 +276,7 @@ def test_a_loop_of_links_is_not_a_class(tmp_path):
 
 def table(root, text):
     (root / "data.csv").write_text(text, encoding="utf-8")
-    return tables.list_csv(RunConfig(data={"source": "csv", "path": str(root / "data.csv")}))
+    return tables.list_table(RunConfig(data={"source": "csv", "path": str(root / "data.csv")}))
 
 
 def test_missing_labels_are_quarantined_and_missing_groups_ignored(tmp_path):
@@ -367,7 +367,7 @@ def test_class_names_may_contain_separators(tmp_path, label):
 
 def test_an_unclosed_quote_is_refused(tmp_path):
     files_in(tmp_path, "a/1.png", "a/2.png")
-    with pytest.raises(ValueError, match="is not a CSV file in UTF-8: unexpected end of data"):
+    with pytest.raises(ValueError, match="is not a CSV file in UTF-8: row 2 has an opening quote"):
         table(tmp_path, 'path,label\na/1.png,"a\na/2.png,b\n')
 
 
@@ -379,12 +379,12 @@ def test_labels_with_commas_need_literal_labels(tmp_path):
     with pytest.raises(ValueError, match=r"several labels; .* set data\.literal_labels to true"):
         table(tmp_path, JOINED)
     path = str(tmp_path / "data.csv")
-    listing = tables.list_csv(
+    listing = tables.list_table(
         RunConfig(data={"source": "csv", "path": path, "literal_labels": True})
     )
     assert [entry.label for entry in listing.files] == ["Apple, healthy", "Grape, healthy"]
     (tmp_path / "data.csv").write_text("path,label\n0.png,0.5\n1.png,1\n")
-    listing = tables.list_csv(
+    listing = tables.list_table(
         RunConfig(data={"source": "csv", "path": path, "literal_labels": True})
     )
     assert [entry.label for entry in listing.files] == ["0.5", "1"]
@@ -399,4 +399,4 @@ def test_paths_in_a_linked_csv_are_relative_to_the_folder_of_its_images(tmp_path
     (tmp_path / "file" / "data.csv").write_text("path,label\n0.png,cat\n1.png,dog\n")
     (tmp_path / "link" / "data.csv").symlink_to(tmp_path / "file" / "data.csv")
     path = str(tmp_path / "link" / "data.csv")
-    assert len(tables.list_csv(RunConfig(data={"source": "csv", "path": path})).files) == 2
+    assert len(tables.list_table(RunConfig(data={"source": "csv", "path": path})).files) == 2

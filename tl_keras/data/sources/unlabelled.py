@@ -1,7 +1,7 @@
 """Loads the examples of `data.unlabelled`, which a teacher model labels.
 
-They are the files of a folder of any layout, or the examples that `data.examples_per_class` leaves
-out.
+They are the files of a folder of any layout, the cells of a table, or the examples that
+`data.examples_per_class` leaves out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import changed_since, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
-from tl_keras.data.sources import folders
+from tl_keras.data.sources.of_files import list_unlabelled
 from tl_keras.data.wording import left_out, number_of
 from tl_keras.modalities import nouns
 
@@ -27,7 +27,8 @@ class Unlabelled:
     Attributes:
       examples: the examples. If `data.unlabelled` is a folder, only the first of files with equal
         content is among them, and the label of a file is the class that its own folder is named
-        after, or `UNKNOWN` if this folder is not named after a class of the model.
+        after, or `UNKNOWN` if this folder is not named after a class of the model. The label of a
+        cell is the label in its row, or `UNKNOWN`.
       quarantined: the files that cannot be used.
       warnings: sentences about files that are left out for another reason, such as copies.
       listed: the stamp of the folder `data.unlabelled`, see `changed_since.stamp`; None if
@@ -62,7 +63,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             f"data.unlabelled: a folder cannot be used with data.source {data.source!r}, which "
             "generates its examples; expected 'rest'"
         )
-    listing = folders.list_unlabelled(Path(data.unlabelled))
+    listing = list_unlabelled(Path(data.unlabelled), config, "data.unlabelled")
     root = listing.root
     names = [listed.file for listed in listing.files]
     cache_folder = store.subfolder(config.cache, store.AUDIT)
@@ -79,7 +80,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             num_copies += 1
         else:
             seen.add(file.digest)
-            label = code(Path(listed.file).parent.name)
+            label = code(listed.label or Path(listed.file).parent.name)
             label = UNKNOWN if label is None else label
             name = str(root.absolute() / listed.file)
             examples.append(Example(name, label, file.digest, checked=file))

@@ -9,7 +9,6 @@ from typing import Any
 from tl_keras.data.table_files import limits
 from tl_keras.data.wording import shortened
 
-SUFFIXES = (".jsonl", ".ndjson", ".json")
 EXPECTED = 'expected JSON lines: one object on each line, such as {"text": "...", "label": "..."}'
 MAX_BAD_SHARE = 0.5
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -6,10 +6,11 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tl_keras.config.data import TABLES
 from tl_keras.data.table_files import csv_file, json_lines, limits
 
-READERS = {".csv": csv_file.read, ".tsv": csv_file.read}
-READERS |= dict.fromkeys(json_lines.SUFFIXES, json_lines.read)
+OF_SOURCES = {"csv": csv_file.read, "jsonl": json_lines.read}
+READERS = {suffix: OF_SOURCES[source] for suffix, source in TABLES.items()}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,21 @@ def is_table(path: str | Path) -> bool:
     return os.path.splitext(path)[1].lower() in READERS
 
 
+def wrong_suffix(file: Path, source: str) -> str:
+    """Returns what is wrong with the suffix of a table of a `data.source`; "" if it fits.
+
+    A CSV file may have any suffix that no other kind of table has.
+    """
+    known = TABLES.get(file.suffix.lower(), "csv")
+    if not source or known == source:
+        return ""
+    suffixes = [suffix for suffix, name in TABLES.items() if name == source]
+    return (
+        f"is not a table of data.source {source!r}; expected a name that ends with {suffixes[0]}, "
+        f"or data.source {known!r}"
+    )
+
+
 def read(file: Path) -> Table:
     """Returns the rows of a table file. A file is read again only if it has changed.
 
@@ -75,5 +91,5 @@ def read(file: Path) -> Table:
 def _read(file: Path, size: int, *times: int) -> Table:
     limits.check_size(file, size)
     parts = READERS.get(file.suffix.lower(), csv_file.read)(file)
-    unit = "line" if file.suffix.lower() in json_lines.SUFFIXES else "row"
+    unit = "line" if TABLES.get(file.suffix.lower()) == "jsonl" else "row"
     return Table(file, unit, *parts)
