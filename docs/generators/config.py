@@ -15,6 +15,7 @@ from tl_keras.config.search import Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import MODALITIES, part
 from tl_keras.modalities.image.config import Augmentation, RandAugment
+from tl_keras.modalities.text.config import TextAugmentation
 
 PAGE = "reference/config.md"
 INTRO = """
@@ -50,6 +51,7 @@ tl-keras finetune --config=photos.yaml --workdir=runs/photos --set fit.epochs=20
 NESTED: dict[str, type[BaseModel]] = {
     "image.augment": Augmentation,
     "image.augment.rand_augment": RandAugment,
+    "text.augment": TextAugmentation,
     "search.space": Range,
 }
 

@@ -1,19 +1,183 @@
 """Lists texts that people should look at, such as very long ones; all stay in the data set."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tl_keras.data.doctor import rare_answers
-from tl_keras.data.examples import Dataset
+from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.inputs import Inputs
+from tl_keras.modalities.text import copies, scripts, tokens
 from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.originals import original
+from tl_keras.modalities.text.tokens.vocabulary import read
+
+MOST_READ = 200_000  # examples; the texts of larger data sets are not read again
+# A text is listed if one of these bounds is crossed.
+LONG = 3.0  # tokens, in multiples of the 95th percentile
+FEWEST_LONG = 64  # tokens; must be crossed together with LONG
+ONE_WORD = 6  # tokens; a text of one word is unusual if the median of all texts is larger
+FEW_CUT = 0.05  # Texts that are cut off are listed if at most this share is.
+ALMOST_ALL = 0.9  # share of the texts; those in another script or language are then listed
 
 
 def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: TextConfig) -> dict[str, Any]:
-    """Returns findings on the texts of a data set, ready for JSON."""
-    return {"rare": rare_answers(dataset)}
+    """Returns findings on the texts of a data set, ready for JSON.
+
+    Returns:
+      a dict with these keys:
+
+      - `near_duplicates`: a list of pairs of nearly equal texts in different splits or with
+        different labels, each with `files`, `splits`, `labels` and `distance` (the share of
+        different characters, in percent, see `copies.near_duplicates`).
+      - `rare`: a list of classes with few examples, each with `class`, `n` and `why`.
+      - `lengths`: numbers of tokens, with start and end: `n`, the number of texts; `median`, `p95`
+        and `longest`; `limit`, the largest number that the model reads, and `truncated`, the share
+        of texts that have more; `odd`, a list of texts of unusual length, each with `file`,
+        `tokens` and `why`.
+      - `scripts`: `n`, the number of texts; `scripts` and `languages`, the number of texts in each,
+        most frequent first; `odd`, a list of texts in another script or language than almost all
+        others, each with `file`, `script` and `why`. Texts whose language is uncertain are not
+        counted in `languages`.
+
+      `near_duplicates` is missing if the texts are more than `copies.MAX_EXAMPLES`, or are read
+      from shards. `lengths` is missing if the texts are not kept in memory. `scripts` is missing if
+      the texts are more than `MOST_READ`, or are read from shards.
+    """
+    findings: dict[str, Any] = {"rare": rare_answers(dataset)}
+    splits = [split for split in SPLITS if dataset.splits[split]]
+    examples = [example for split in splits for example in dataset.splits[split]]
+    texts = None
+    if dataset.shards is None and dataset.draw is None and len(examples) <= MOST_READ:
+        text_of = original(dataset)
+        texts = [text_of(example) for example in examples]
+        findings["scripts"] = _scripts(examples, texts)
+    counted = [inputs[split].lengths for split in splits]
+    if all(lengths is not None for lengths in counted):
+        findings["lengths"] = _lengths(np.concatenate(counted), examples, texts, settings)
+    if texts is not None and len(examples) <= copies.MAX_EXAMPLES:
+        findings["near_duplicates"] = _near_duplicates(dataset, splits, examples, texts)
+    return findings
+
+
+def _near_duplicates(
+    dataset: Dataset, splits: Sequence[str], examples: Sequence[Example], texts: Sequence[str]
+) -> list[dict[str, Any]]:
+    of_split = [split for split in splits for _ in dataset.splits[split]]
+    labels = [dataset.text(example) for example in examples]
+    # Near-duplicates within one split and with one label do no harm and are not listed.
+    kinds = {pair: i for i, pair in enumerate(sorted(set(zip(of_split, labels, strict=True))))}
+    kind = np.array([kinds[pair] for pair in zip(of_split, labels, strict=True)])
+    return [
+        {
+            "files": [examples[i].file for i in (first, second)],
+            "splits": [of_split[i] for i in (first, second)],
+            "labels": [labels[i] for i in (first, second)],
+            "distance": distance,
+        }
+        for first, second, distance in copies.near_duplicates(copies.signatures(texts), kind)
+    ]
+
+
+def _lengths(
+    counts: np.ndarray,
+    examples: Sequence[Example],
+    texts: Sequence[str] | None,
+    settings: TextConfig,
+) -> dict[str, Any]:
+    """Returns the finding `lengths`, see `examine`.
+
+    Args:
+      counts: the number of tokens of each text that the model reads, `(n,)`.
+    """
+    limit = settings.length if isinstance(settings.length, int) else None
+    whole = counts.copy()
+    if texts is not None and limit is not None:
+        for i in np.flatnonzero(counts >= limit):
+            whole[i] = num_tokens(texts[i], settings)
+    median, p95 = float(np.median(whole)), float(np.percentile(whole, 95))
+    cut = whole > counts if texts is not None else counts >= (limit or np.inf)
+    lists_cut = 0 < cut.mean() <= FEW_CUT
+    odd = []
+    for i, example in enumerate(examples):
+        count = int(whole[i])
+        if cut[i] and lists_cut:
+            why = f"the model reads only the first {limit} of {count} tokens"
+        elif count > max(LONG * p95, FEWEST_LONG):
+            why = f"{count / median:.0f} times as long as the median text"
+        elif texts is not None and median > ONE_WORD >= count and _num_words(texts[i]) < 2:
+            why = "a single word" if _num_words(texts[i]) else "no word"
+        else:
+            continue
+        odd.append({"file": example.file, "tokens": count, "why": why})
+    return {
+        "n": len(whole),
+        "median": median,
+        "p95": p95,
+        "longest": int(whole.max()),
+        "limit": limit,
+        "truncated": round(float(cut.mean()), 4),
+        "odd": odd,
+    }
+
+
+def num_tokens(text: str, settings: TextConfig) -> int:
+    """Returns the number of tokens of a text with start and end, if nothing is cut off."""
+    words = read(settings.vocabulary)
+    return len(tokens.framed(tokens.encoder_of(words)(text), words, None))
+
+
+def _num_words(text: str) -> int:
+    return len(re.findall(r"\w+(?:['’-]\w+)*", text))
+
+
+def _scripts(examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the finding `scripts`, see `examine`."""
+    written = [scripts.script(text) for text in texts]
+    spoken = [scripts.language(text) for text in texts]
+    all_scripts, languages = Counter(written), Counter(filter(None, spoken))
+    script, language = _usual(all_scripts), _usual(languages)
+    odd = []
+    for example, own, guess in zip(examples, written, spoken, strict=True):
+        if script not in (None, own):
+            why = "no letters" if own == scripts.NO_LETTERS else f"{own} instead of {script} script"
+        elif language is not None and guess not in ("", language):
+            why = f"probably {guess} instead of {language}"
+        else:
+            continue
+        odd.append({"file": example.file, "script": own, "why": why})
+    return {
+        "n": len(texts),
+        "scripts": dict(all_scripts.most_common()),
+        "languages": dict(languages.most_common()),
+        "odd": odd,
+    }
+
+
+def _usual(counts: Counter[str]) -> str | None:
+    """Returns the script or language of almost all texts; None if there is none."""
+    if not counts:
+        return None
+    name, count = counts.most_common(1)[0]
+    return name if count >= ALMOST_ALL * counts.total() else None
 
 
 def lines(findings: Mapping[str, Any]) -> list[str]:
-    """Returns the findings as lines of the log."""
-    return []
+    """Returns the findings as lines of the log.
+
+    Args:
+      findings: the result of `examine`.
+    """
+    found = []
+    if lengths := findings.get("lengths"):
+        tokens_of = f"{lengths['median']:.0f} tokens in the median text"
+        cut = ""
+        if lengths["limit"] is not None:
+            cut = f", {lengths['truncated']:.1%} of the texts have more than {lengths['limit']}"
+        found.append(f"{tokens_of}, {lengths['longest']} in the longest{cut}")
+    length, script = (len(findings.get(k, {}).get("odd", [])) for k in ("lengths", "scripts"))
+    found.append(f"{length} texts of unusual length, {script} in an unusual script or language")
+    return found
