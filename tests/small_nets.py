@@ -21,9 +21,14 @@ ABOUT = Description(
 )
 
 
-def tf_decode(content: tf.Tensor) -> tf.Tensor:
-    """Decodes a PNG file of 32 px."""
-    return tf.ensure_shape(tf.io.decode_png(content, channels=3), (32, 32, 3))
+def tf_decode(contents: tf.Tensor) -> tf.Tensor:
+    """Decodes PNG files of 32 px."""
+    decoded = tf.map_fn(
+        lambda content: tf.io.decode_png(content, channels=3),
+        contents,
+        fn_output_signature=tf.uint8,
+    )
+    return tf.ensure_shape(decoded, (None, 32, 32, 3))
 
 
 def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:

@@ -64,8 +64,9 @@ class Writing:
     """The settings that all files of an export share.
 
     Attributes:
-      decode: converts the content of an example's file to the prepared example; the SavedModel's
-        signature `serve_encoded` contains it.
+      decode: converts the contents of files, `(batch,) string`, to prepared examples; the
+        SavedModel's signature `serve_encoded` contains it. None if TensorFlow's operators cannot do
+        that; then the SavedModel has no such signature.
       about: the description of the model that is written into the files.
       config: the config section `export`.
       threshold: a class is possible if its probability is at least this. The output `abstain` is 0
@@ -74,7 +75,7 @@ class Writing:
       task: name of the task.
     """
 
-    decode: Decode
+    decode: Decode | None
     about: Description
     config: ExportConfig
     threshold: float | None

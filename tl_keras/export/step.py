@@ -88,11 +88,14 @@ def _exported(
     with run.timed("export"), export.unfinished(folder) as new:
         about = _about(run, data)
 
-        def decode(content: tf.Tensor) -> tf.Tensor:
-            return part(run.config.modality, "prepare").served(content, run.config.settings)
+        prepare = part(run.config.modality, "prepare")
+
+        def decode(contents: tf.Tensor) -> tf.Tensor:
+            return prepare.served(contents, run.config.settings)
 
         settings = run.config.export, threshold, new, run.config.task
-        writing = proof.Writing(decode, about, *settings)
+        served = decode if prepare.is_served(run.config.settings) else None
+        writing = proof.Writing(served, about, *settings)
         entries = export.export(subject, writing, judge)
         if about.labels:
             write_text(new / LABELS, label_lines(about))

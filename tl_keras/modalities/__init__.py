@@ -55,8 +55,10 @@ prepare: deterministic preparation, the same for training, evaluation and servin
   decoder(checked, settings, fraction)   a graph function from (index of a file, its content as a
                                 string) to the prepared example. If `fraction`, large files may be
                                 decoded at a reduced size, for training
-  served(content, settings)     the prepared example from a file's content, with TensorFlow
-                                operators only, as exported models need it
+  served(contents, settings)    a batch of prepared examples from the contents of files,
+                                `(batch,) string`, with TensorFlow operators only, as exported
+                                models need it
+  is_served(settings) -> bool   whether `served` works with these settings
   prepare(raw, settings)        the prepared example from a decoded one
   embedded(raw, settings)       prepared examples from the examples that a source generated
   by(settings)                  a dict of everything else that affects a prepared example, such as

@@ -7,10 +7,18 @@ def by(settings):
 
 
 def decoder(checked, settings, fraction):
-    return lambda i, content: served(content, settings)
+    return lambda i, content: _read(content, settings)
 
 
-def served(content, settings):
+def is_served(settings):
+    return True
+
+
+def served(contents, settings):
+    return tf.map_fn(lambda one: _read(one, settings), contents, fn_output_signature=tf.float32)
+
+
+def _read(content, settings):
     return prepare(tf.strings.to_number(tf.strings.split(content)), settings)
 
 

@@ -10,12 +10,13 @@ import tensorflow as tf
 
 from tl_keras.training.network.model import output_of
 
-Decode = Callable[[tf.Tensor], tf.Tensor]  # Maps a file's content to a prepared example.
+# Maps the contents of files, `(batch,) string`, to a batch of prepared examples.
+Decode = Callable[[tf.Tensor], tf.Tensor]
 Abstains = Callable[[tf.Tensor], tf.Tensor]  # Maps answers to `(batch,) float32`, 1 to abstain.
 
 
 def write(
-    model: keras.Model, folder: Path, decode: Decode, abstains: Abstains | None = None
+    model: keras.Model, folder: Path, decode: Decode | None, abstains: Abstains | None = None
 ) -> None:
     """Writes a SavedModel for servers to a folder, which must not exist yet.
 
@@ -27,18 +28,22 @@ def write(
     - `serve_encoded` takes `encoded (batch,) string`, the content of files, and returns the same.
 
     Args:
-      decode: maps a scalar string, the content of a file, to a prepared example.
+      decode: maps the contents of files, `(batch,) string`, to a batch of prepared examples; None
+        to write no signature `serve_encoded`.
       abstains: computes a second output, `abstain` (1 if the model abstains), from the
         answers; None to write the model without this output.
     """
-    serve, dtype = serving(model, None, abstains), model.input.dtype
+    serve = serving(model, None, abstains)
+    signatures = {"serve": serve, "serving_default": serve}
+    if decode is None:
+        _save(folder, signatures)
+        return
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")], autograph=False)
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        return serve(tf.map_fn(decode, encoded, fn_output_signature=tf.as_dtype(dtype)))
+        return serve(decode(encoded))
 
-    signatures = {"serve": serve, "serving_default": serve, "serve_encoded": serve_encoded}
-    _save(folder, signatures)
+    _save(folder, {**signatures, "serve_encoded": serve_encoded})
 
 
 def write_plain(

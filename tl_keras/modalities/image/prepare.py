@@ -123,14 +123,23 @@ def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
     return tf.ensure_shape(image, (size, size, 3))
 
 
-def served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """Decodes and resizes a JPEG, PNG, BMP or GIF image with TensorFlow operators only.
+def is_served(settings: ImageConfig) -> bool:
+    """Returns whether `served` works with these settings, which is always so."""
+    return True
+
+
+def served(contents: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
+    """Decodes and resizes JPEG, PNG, BMP or GIF images with TensorFlow operators only.
 
     Exported models for servers need this. EXIF orientation and transparency are ignored.
 
     Args:
-      content: the bytes of the file, a scalar string.
+      contents: the bytes of the files, `(batch,) string`.
     """
+    return tf.map_fn(lambda one: _served(one, settings), contents, fn_output_signature=tf.uint8)
+
+
+def _served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
     # `decode_image` would decode JPEGs with the fast DCT, not as in training.
     image = tf.cond(
         tf.io.is_jpeg(content),

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.check import Checked
 from tl_keras.modalities.text.config import TextConfig
-from tl_keras.modalities.text.tokens import encoder, in_graph
-from tl_keras.modalities.text.tokens.vocabulary import read
 
 
 def by(settings: TextConfig) -> dict[str, str]:
     """Returns what a prepared text depends on, besides the settings: the vocabulary's content."""
-    return {"vocabulary": read(settings.vocabulary).digest}
+    return {"vocabulary": tokens.of(settings.vocabulary).digest}
 
 
 def decoder(
@@ -40,15 +39,10 @@ def text_of(content: bytes) -> str:
 def encoded(text: str, settings: TextConfig) -> np.ndarray:
     """Returns the token ids of a text with its start and its end, `(length,) int32`.
 
-    A text of more than `settings.length` tokens is cut off.
+    A text of more than `text.length` tokens is cut off.
     """
-    vocabulary = read(settings.vocabulary)
-    ids = encoder(settings.vocabulary)(text)
-    ends = [end for end in (vocabulary.start, vocabulary.end) if end is not None]
-    ids = ids[: settings.length - len(ends)]
-    start = [] if vocabulary.start is None else [vocabulary.start]
-    end = [] if vocabulary.end is None else [vocabulary.end]
-    return np.array([*start, *ids, *end], np.int32)
+    ids = tokens.encoder(settings.vocabulary)(text)
+    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), settings.length), np.int32)
 
 
 def prepare(text: Any, settings: TextConfig) -> np.ndarray:
@@ -56,13 +50,20 @@ def prepare(text: Any, settings: TextConfig) -> np.ndarray:
     return encoded(str(text), settings)
 
 
-def served(content: tf.Tensor, settings: TextConfig) -> tf.Tensor:
-    """Returns the token ids of a text with TensorFlow operators only.
+def is_served(settings: TextConfig) -> bool:
+    """Returns whether `served` works: the tokeniser is a WordPiece."""
+    return tokens.of(settings.vocabulary).kind == "wordpiece"
+
+
+def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
+    """Returns the token ids of texts with TensorFlow operators only, padded to the longest.
 
     Args:
-      content: the text in UTF-8, a scalar string.
+      contents: the texts in UTF-8, `(batch,) string`.
     """
-    return in_graph.encode(content, read(settings.vocabulary), settings.length)
+    from tl_keras.modalities.text.tokens import in_graph
+
+    return in_graph.encode_batch(contents, tokens.of(settings.vocabulary), settings.length)
 
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
