@@ -97,7 +97,7 @@ WRONG = [
     ("finetune --data=file", "data.path: expected a folder; received the file '"),
     (
         "finetune --config=weights.yaml",
-        "model.weights: expected 'imagenet', 'glyphs', 'none', 'own' (the ",
+        "model.weights: expected 'imagenet', 'glyphs', 'published', 'minilm', ",
     ),
     ("finetune --config=good.yaml --workdir=file", "--workdir: '{folder}/file' is a file; "),
     ("finetune --config=good.yaml --workdir=file/x", "--workdir: '{folder}/file' is a file; "),

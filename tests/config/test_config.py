@@ -16,7 +16,7 @@ from tl_keras import launch
 from tl_keras.config import text as configs
 from tl_keras.config.difference import first_difference
 from tl_keras.config.export import FORMATS, Format
-from tl_keras.config.model import WEIGHTS
+from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.paths import check_paths
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import MODALITIES
@@ -134,13 +134,19 @@ WRONG = [
     ),
     (
         "model: {weights: ''}",
-        "model.weights: expected 'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras "
-        "backbone), a weights file, or the folder of an earlier run; received ''",
+        "model.weights: expected 'imagenet', 'glyphs', 'published', 'minilm', 'none', 'own' (the "
+        "weights in a backbone's file or folder), a weights file, or the folder of an earlier run; "
+        "received ''",
     ),
     (
         "model: {weights: own}",
-        "model.weights: 'own' means the weights inside a .keras backbone; expected another value, "
-        "since MobileNetV2 is a Keras Applications model",
+        "model.weights: 'own' means the weights in a backbone's file or folder; expected another "
+        "value, since MobileNetV2 is neither",
+    ),
+    (
+        "model: {weights: published}",
+        "model.weights: MobileNetV2 has no weights 'published'; expected 'imagenet', 'glyphs', "
+        "'none', a weights file, or the folder of an earlier run",
     ),
     (
         "model: {preprocessing: tf}",
@@ -158,12 +164,13 @@ WRONG = [
     (
         "model: {backbone: a.keras, weights: imagenet}",
         "model.weights: the weights 'imagenet' do not fit a .keras backbone; expected 'own' (the "
-        "weights in the backbone's file), 'none', a weights file, or an earlier run's folder",
+        "weights in the backbone's file or folder), 'none', a weights file, or an earlier run's "
+        "folder",
     ),
     (
         "model: {backbone: 3}",
-        "model.backbone: expected a Keras Applications model, or the path of a .keras file; "
-        "received 3",
+        "model.backbone: expected the name of a backbone, the path of a .keras file, or a folder "
+        "with the config.json of a text model; received 3",
     ),
 ]
 WRONG_DATA = [
@@ -471,8 +478,22 @@ def test_paths_may_be_pathlib_paths(tmp_path):
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_names_of_weights_are_not_made_absolute(weights):
     backbone = "a.keras" if weights in ("own", "none") else "MobileNetV2"
-    config = configs.from_tree(tree(model={"backbone": backbone, "weights": weights}))
-    assert config.model.weights == weights
+    assert ModelConfig(backbone=backbone, weights=weights).weights == weights
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights"),
+    [
+        ("MobileNetV2", "imagenet"),
+        ("MiniLM-L6", "published"),
+        ("BERT", "none"),
+        ("StaticEmbedding", "minilm"),
+        ("a.keras", "own"),
+        ("models/bert", "own"),
+    ],
+)
+def test_default_weights_depend_on_the_backbone(backbone, weights):
+    assert ModelConfig(backbone=backbone).weights == weights
 
 
 def test_backbone_file_becomes_absolute_and_has_its_own_weights(tmp_path, monkeypatch):
@@ -507,13 +528,13 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
         f"data.path: expected a CSV file; received the folder '{tmp_path}'"
     )
     assert found(folder, tmp_path / "w.h5") == (
-        "model.weights: expected 'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras "
-        f"backbone), a weights file, or the folder of an earlier run; '{tmp_path}/w.h5' does not "
-        "exist"
+        "model.weights: expected 'imagenet', 'glyphs', 'published', 'minilm', 'none', 'own' (the "
+        "weights in a backbone's file or folder), a weights file, or the folder of an earlier run; "
+        f"'{tmp_path}/w.h5' does not exist"
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
-    for weights in set(WEIGHTS) - {"own", "glyphs"}:
+    for weights in ("imagenet", "none"):
         check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
 
 
@@ -549,8 +570,9 @@ def test_check_paths_checks_the_backbone_file(tmp_path):
 
     (tmp_path / "mine.keras").write_bytes(b"no zip")
     assert found("mien.keras") == (
-        "model.backbone: expected a Keras Applications model, or the path of a .keras file; "
-        f"'{tmp_path}/mien.keras' does not exist; did you mean '{tmp_path}/mine.keras'?"
+        "model.backbone: expected the name of a backbone, the path of a .keras file, or a folder "
+        f"with the config.json of a text model; '{tmp_path}/mien.keras' does not exist; did you "
+        f"mean '{tmp_path}/mine.keras'?"
     )
     assert "damaged or not a .keras file" in found("mine.keras")
 

@@ -8,8 +8,11 @@ BLOCKS = {"ToyGated": 4}
 
 
 def check(name, options, settings=None, weights="none"):
-    if weights == "imagenet":
-        raise ValueError(f"model.weights: {name} has no published weights; expected none or a file")
+    pass
+
+
+def words(name):
+    return ()
 
 
 def options_of(name):

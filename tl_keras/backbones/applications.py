@@ -189,6 +189,11 @@ def block_pattern(name: str) -> str:
     return BACKBONES[name].block
 
 
+def words(name: str) -> tuple[str, ...]:
+    """Returns the words of `model.weights` for trained weights; the first is the default."""
+    return ("imagenet", "glyphs")
+
+
 def options_of(name: str) -> Mapping[str, Option]:
     """Returns, by name, the type and range of each constructor argument that a backbone takes."""
     return BACKBONES[name].options

@@ -24,6 +24,27 @@ def is_file(backbone: Any) -> bool:
     return any(mark in os.fspath(backbone) for mark in {".", "/", os.sep})
 
 
+def is_folder(backbone: Any) -> bool:
+    """Returns whether `model.backbone` is the path of a folder in Hugging Face's form.
+
+    A path that no longer exists counts too, since the config of a finished run must still load.
+    """
+    if not is_file(backbone):
+        return False
+    path = Path(backbone)
+    if path.exists():
+        return (path / "config.json").is_file()
+    return path.suffix not in (".keras", ".h5")
+
+
+def type_of(folder: str) -> str:
+    """Returns the `model_type` in a folder's config.json; "" if there is none."""
+    try:
+        return str(json.loads((Path(folder) / "config.json").read_bytes())["model_type"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # The module of the folder says what is wrong with it.
+
+
 def check(file: str, settings: Any) -> None:
     """Checks that a file can be a backbone, without importing Keras.
 
@@ -46,13 +67,13 @@ def _check_path(file: str) -> None:
     path = Path(file)
     if path.is_dir():
         raise ValueError(
-            f"model.backbone: expected a Keras Applications model or a .keras file; received the "
-            f"folder {file!r}; to start from the weights of an earlier run, set model.weights to "
-            "its folder"
+            f"model.backbone: expected the name of a backbone, a .keras file, or a folder with the "
+            f"config.json of a text model; received the folder {file!r}; to start from the weights "
+            "of an earlier run, set model.weights to its folder"
         )
     if path.suffix != ".keras":
         raise ValueError(
-            f"model.backbone: expected a Keras Applications model or a .keras file; received "
+            f"model.backbone: expected the name of a backbone or a .keras file; received "
             f"{file!r}; to convert another Keras format: "
             "keras.models.load_model(...).save('backbone.keras')"
         )

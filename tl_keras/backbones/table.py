@@ -11,8 +11,12 @@ Such a module has:
                               features `(batch, channels) float32`; without inner models, with
                               random weights
   official(name, options, settings)       the model with the weights that its authors published
-  decided(name, options, weights)        optional: {field: value} for fields of the modality's
+  words(name)                 the words of `model.weights` that stand for trained weights of this
+                              backbone; the first is the default
+  decided(name, options, weights)         optional: {field: value} for fields of the modality's
                               section that the backbone decides unless the config sets them
+  from_folder(name, options, settings, folder)   optional: [(layer, arrays)] for `build`, from a
+                              folder in Hugging Face's form
 """
 
 import importlib
@@ -20,17 +24,30 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from tl_keras.backbones import applications
+from tl_keras.backbones import applications, model_file
 
-BACKBONES: dict[str, str] = dict.fromkeys(applications.BACKBONES, applications.__name__)
+BACKBONES: dict[str, str] = {
+    **dict.fromkeys(applications.BACKBONES, applications.__name__),
+    **dict.fromkeys(("MiniLM-L6", "BERT"), "tl_keras.backbones.transformer"),
+    "StaticEmbedding": "tl_keras.backbones.static_embedding",
+}
+# Modules that build the model in a user's folder, by the `model_type` in its config.json.
+FOLDERS = {"model2vec": "tl_keras.backbones.static_embedding"}
+OTHER_FOLDERS = "tl_keras.backbones.hugging_face"
+TRAINED = ("imagenet", "glyphs", "published", "minilm")  # Words of `model.weights`.
 
 
 def module_of(name: str) -> ModuleType:
     """Returns the module that builds a backbone.
 
+    Args:
+      name: a key of `BACKBONES`, or the path of a folder in Hugging Face's form.
+
     Raises:
       ValueError: the backbone is unknown.
     """
+    if model_file.is_folder(name):
+        return importlib.import_module(FOLDERS.get(model_file.type_of(name), OTHER_FOLDERS))
     if name not in BACKBONES:
         raise ValueError(
             f"model.backbone: unknown backbone {name!r}; {applications.suggestion(name, BACKBONES)}"
@@ -57,6 +74,13 @@ def check(model: Any, settings: Any) -> None:
             f"{module.MODALITY!r}, but the modality of the data is {settings.modality!r}; expected "
             f"{' or '.join(fitting) or 'a .keras file'}"
         )
+    words = module.words(model.backbone)
+    if model.weights in TRAINED and model.weights not in words:
+        choices = ", ".join([*map(repr, words), "'none'"])
+        raise ValueError(
+            f"model.weights: {model.backbone} has no weights {model.weights!r}; expected "
+            f"{choices}, a weights file, or the folder of an earlier run"
+        )
     module.check(model.backbone, model.options, settings, model.weights)
 
 
@@ -66,23 +90,32 @@ def decided(model: Any) -> dict[str, Any]:
     Args:
       model: the section `model` of the config.
     """
-    if model.backbone not in BACKBONES:
-        return {}
-    decided_by = getattr(module_of(model.backbone), "decided", None)
+    decided_by = _is_listed(model.backbone) and getattr(module_of(model.backbone), "decided", None)
     return decided_by(model.backbone, model.options, model.weights) if decided_by else {}
+
+
+def default_weights(name: str) -> str:
+    """Returns the default of `model.weights`; `none` if a backbone has no trained weights."""
+    words = module_of(name).words(name)
+    return words[0] if words else "none"
 
 
 def options_of(name: str) -> Mapping[str, Any]:
     """Returns, by name, the type and range of each constructor argument that a backbone takes.
 
-    Returns an empty dict if the backbone is unknown, or is a user's own file.
+    Returns an empty dict if the backbone is unknown, or is a user's .keras file.
     """
-    return module_of(name).options_of(name) if name in BACKBONES else {}
+    return module_of(name).options_of(name) if _is_listed(name) else {}
 
 
 def block_pattern(name: str) -> str | None:
     """Returns the regular expression that finds a backbone's blocks, see `freeze.blocks`.
 
-    Returns None for a user's own file.
+    Returns None for a user's .keras file.
     """
-    return module_of(name).block_pattern(name) if name in BACKBONES else None
+    return module_of(name).block_pattern(name) if _is_listed(name) else None
+
+
+def _is_listed(name: str) -> bool:
+    """Returns whether a module builds the backbone, and not `from_file` from a .keras file."""
+    return name in BACKBONES or model_file.is_folder(name)

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tl_keras.backbones import hugging_face, model_file
 from tl_keras.backbones.applications import IMAGENET_STD, Value
-from tl_keras.backbones.table import BACKBONES, module_of
+from tl_keras.backbones.table import BACKBONES, TRAINED, module_of
 
 if TYPE_CHECKING:
     import h5py
@@ -46,22 +47,27 @@ def load_weights(
       name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
       settings: the config section of the modality, with which the backbone was built.
-      weights: one of the words `imagenet` (through Keras's cache), `glyphs` (shipped with the
-        package), `none` and `own` (with either of these two, the weights stay unchanged); or the
+      weights: one of the words `imagenet`, `published` (both through Keras's cache), `glyphs`,
+        `minilm` (both shipped with the package), `none` (the weights stay unchanged) and `own` (the
+        weights of the backbone's folder; those of a backbone's file are already loaded); or the
         path of an `.h5` file in Keras Applications' format without top, of a `.weights.h5` or
-        `.keras` file, or of the folder of an earlier run. From a model with a head, only the
-        backbone's weights are used.
+        `.keras` file, of the folder of an earlier run, or of a folder in Hugging Face's form. From
+        a model with a head, only the backbone's weights are used.
 
     Raises:
       ValueError: the file does not exist, is damaged or does not fit, or ImageNet weights cannot be
         downloaded.
     """
+    if weights == "own" and model_file.is_folder(name):
+        weights = name
     if weights in ("none", "own"):
         return
-    if weights == "imagenet":
-        source = _of_layers(_official(name, options, settings).layers)
+    if weights in ("imagenet", "published", "minilm"):
+        source = _of_layers(_official(name, options, settings, weights).layers)
     elif weights == "glyphs":
         source = _glyphs(backbone, name, options)
+    elif hugging_face.is_folder(weights):
+        source = module_of(name).from_folder(name, options, settings, weights)
     else:
         source = _read(_locate(weights), backbone)
     layers = [layer for layer in backbone.layers if layer.weights]
@@ -78,11 +84,18 @@ def check(name: str, options: Mapping[str, Value], weights: str) -> None:
     Raises:
       ValueError: `weights` is `glyphs` (weights inside the package), but the backbone is not
         MobileNet with alpha 0.5; or `weights` is a path, but leads neither to a weights file nor
-        to the folder of a finished run.
+        to the folder of a finished run or of a text model.
     """
     if weights == "glyphs":
         _check_glyphs(name, options)
-    elif weights not in ("imagenet", "none", "own"):
+    elif weights not in (*TRAINED, "none", "own"):
+        if hugging_face.is_folder(weights) and name in BACKBONES:
+            if hasattr(module_of(name), "from_folder"):
+                return
+            raise ValueError(
+                f"model.weights: the folder {weights!r} contains a text model, which does not fit "
+                f"{name}"
+            )
         _locate(weights)
 
 
@@ -137,9 +150,13 @@ def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:
     return [(layer.name, layer.get_weights()) for layer in layers if layer.weights]
 
 
-def _official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.Model":
+def _official(
+    name: str, options: Mapping[str, Value], settings: Any, weights: str
+) -> "keras.Model":
     module = module_of(name)
-    module.check(name, options, weights="imagenet")
+    module.check(name, options, weights=weights)
+    if weights != "imagenet":
+        return module.official(name, options, settings)
     try:
         return module.official(name, options, settings)
     except Exception as error:  # Keras raises a plain Exception when a download fails.
@@ -195,9 +212,7 @@ def _locate(weights: str) -> Path:
         return path / "model.keras"
     if not path.is_file():
         siblings = [str(path.parent / other.name) for other in _siblings(path)]
-        near = difflib.get_close_matches(
-            weights, ["imagenet", "glyphs", "none", "own", *siblings], n=1
-        )
+        near = difflib.get_close_matches(weights, [*TRAINED, "none", "own", *siblings], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"model.weights: the file or folder {weights!r} does not exist{hint}")
     if path.suffix not in (".h5", ".keras"):

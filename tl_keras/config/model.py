@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tl_keras.backbones import model_file
+from tl_keras.backbones import model_file, table
 from tl_keras.backbones.applications import Preprocessing
 from tl_keras.config.section import OpenShare, Section, Text, absolute, plain
 
-WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
+WEIGHTS = (*table.TRAINED, "own", "none")  # Any other value is a path.
 
 
 class ModelConfig(Section):
@@ -16,14 +16,19 @@ class ModelConfig(Section):
 
     backbone: Annotated[Text, BeforeValidator(plain)] = Field(
         "MobileNetV2",
-        description="Name of a Keras Applications model, or path of a .keras file. The file "
-        "contains a functional or sequential model that takes one RGB image and has no classifier.",
-        json_schema_extra={"expected": "a Keras Applications model, or the path of a .keras file"},
+        description="Name of a backbone, or a path. For images: a Keras Applications model, or a "
+        ".keras file, which contains a functional or sequential model that takes one RGB image and "
+        "has no classifier. For texts: MiniLM-L6, BERT, StaticEmbedding, or a folder in Hugging "
+        "Face's form, with config.json, model.safetensors and the vocabulary.",
+        json_schema_extra={
+            "expected": "the name of a backbone, the path of a .keras file, or a folder with the "
+            "config.json of a text model"
+        },
     )
     options: dict[str, bool | int | float | str] = Field(
         {},
-        description="Arguments of the constructor of the Keras Applications model, as in "
-        "{alpha: 0.35}. A .keras file takes none.",
+        description="Arguments of the backbone's constructor, as in {alpha: 0.35} for MobileNetV2, "
+        "or {layers: 4, pooling: mean} for BERT. A .keras file takes none.",
     )
     preprocessing: Preprocessing | None = Field(
         None,
@@ -40,14 +45,17 @@ class ModelConfig(Section):
     weights: Annotated[Text, BeforeValidator(plain)] = Field(
         "imagenet",
         description="Where the backbone's weights come from: a weights file (.h5, .weights.h5, "
-        ".keras), the folder of an earlier run with the same backbone, or one of these words. "
-        "imagenet: downloaded once by Keras. glyphs: weights that ship with tl_keras, trained on "
-        "drawn letters and symbols, for MobileNet with alpha 0.5. own: the weights in the file "
-        "that model.backbone names; the default if that is a .keras file. none: random weights, "
-        "to train from scratch.",
+        ".keras), the folder of an earlier run with the same backbone, a folder in Hugging Face's "
+        "form, or one of these words. imagenet: downloaded once by Keras; the default of Keras "
+        "Applications models. glyphs: weights that ship with tl_keras, trained on "
+        "drawn letters and symbols, for MobileNet with alpha 0.5. published: the weights of "
+        "MiniLM-L6, downloaded once; its default. minilm: a table that ships with tl_keras, for "
+        "StaticEmbedding; its default. own: the weights in the file or folder "
+        "that model.backbone names; the default if that is a path. none: random weights, "
+        "to train from scratch; the default of BERT.",
         json_schema_extra={
-            "expected": "'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras backbone), a "
-            "weights file, or the folder of an earlier run"
+            "expected": "'imagenet', 'glyphs', 'published', 'minilm', 'none', 'own' (the weights "
+            "in a backbone's file or folder), a weights file, or the folder of an earlier run"
         },
     )
     dropout: OpenShare = Field(
@@ -64,9 +72,13 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_weights(cls, value: Any) -> Any:
-        """Sets the default of `weights` to `own` if the backbone is a file."""
-        if isinstance(value, dict) and model_file.is_file(value.get("backbone")):
+        """Sets the default of `weights`, which depends on the backbone."""
+        if not isinstance(value, dict):
+            return value
+        if model_file.is_file(backbone := value.get("backbone")):
             return {"weights": "own", **value}
+        if isinstance(backbone, str) and backbone in table.BACKBONES:
+            return {"weights": table.default_weights(backbone), **value}
         return value
 
     @field_validator("backbone")
@@ -85,8 +97,8 @@ class ModelConfig(Section):
             self._check_file()
         elif self.weights == "own":
             raise ValueError(
-                "model.weights: 'own' means the weights inside a .keras backbone; expected another "
-                f"value, since {self.backbone} is a Keras Applications model"
+                "model.weights: 'own' means the weights in a backbone's file or folder; expected "
+                f"another value, since {self.backbone} is neither"
             )
         elif self.preprocessing is not None:
             raise ValueError(
@@ -96,16 +108,18 @@ class ModelConfig(Section):
         return self
 
     def _check_file(self) -> None:
-        if self.options:
+        is_folder = model_file.is_folder(self.backbone)
+        if self.options and not is_folder:
             raise ValueError(
                 f"model.options.{min(self.options)}: a .keras backbone takes no options; "
                 "remove them"
             )
-        if self.weights in ("imagenet", "glyphs"):
+        if self.weights in table.TRAINED:
+            kind = "folder" if is_folder else ".keras"
             raise ValueError(
-                f"model.weights: the weights {self.weights!r} do not fit a .keras backbone; "
-                "expected 'own' (the weights in the backbone's file), 'none', a weights file, or "
-                "an earlier run's folder"
+                f"model.weights: the weights {self.weights!r} do not fit a {kind} backbone; "
+                "expected 'own' (the weights in the backbone's file or folder), 'none', a weights "
+                "file, or an earlier run's folder"
             )
 
     @property

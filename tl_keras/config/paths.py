@@ -4,7 +4,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 
-from tl_keras.backbones import model_file, weights
+from tl_keras.backbones import model_file, table, weights
 from tl_keras.config import space
 from tl_keras.config.data import OF_PATHS
 from tl_keras.config.messages import nearest, neighbour
@@ -47,7 +47,10 @@ def check_paths(config: RunConfig) -> None:
         weights.check(trial.model.backbone, trial.model.options, trial.model.weights)
         if model_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
-            model_file.check(trial.model.backbone, trial.settings)
+            if model_file.is_folder(trial.model.backbone):
+                table.check(trial.model, trial.settings)
+            else:
+                model_file.check(trial.model.backbone, trial.settings)
 
 
 def _advice(path: str) -> str:

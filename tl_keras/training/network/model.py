@@ -32,7 +32,7 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
       ValueError: the backbone is a file that cannot be used (see `from_file.build`); or the weights
         cannot be loaded, do not fit (see `weights.load_weights`), or are NaN or infinite.
     """
-    if model_file.is_file(config.backbone):
+    if model_file.is_file(config.backbone) and not model_file.is_folder(config.backbone):
         backbone = from_file.build(config.backbone, config.preprocessing, settings)
         if not config.is_pretrained:
             return from_file.in_precision(backbone, "float32")
