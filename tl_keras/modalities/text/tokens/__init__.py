@@ -6,6 +6,11 @@ from tl_keras.modalities.text.tokens import bpe, wordpiece
 from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
 
 
+def of(location: str) -> Vocabulary:
+    """Returns the vocabulary of a location; see `vocabulary.read`."""
+    return read(location)
+
+
 def encoder(location: str) -> Callable[[str], list[int]]:
     """Returns a function from a text to the ids of its tokens, without start and end.
 
