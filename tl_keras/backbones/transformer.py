@@ -168,8 +168,9 @@ def download(name: str) -> str:
             cache_subdir=subfolder,
         )
     except Exception as error:  # Keras raises a plain Exception when a download fails.
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        cached = os.path.join(keras.config.keras_home(), subfolder, "model.safetensors")
+        reason = (str(error).strip() or repr(error)).splitlines()[0].replace(": None -- ", ": ")
+        home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
+        cached = os.path.join(home, subfolder, "model.safetensors")
         raise ValueError(
             f"model.weights: the published weights of {name} cannot be downloaded: {reason}; "
             f"without a network, download this file elsewhere and save it as {cached}, or set "
