@@ -87,7 +87,7 @@ WRONG = [
     ("finetune --config=typo.yaml", "fit.epoch: no such field; did you mean 'epochs'?\n"),
     (
         "finetune --config=two.yaml",
-        "data.source: expected 'folder', 'csv', 'tfds', 'digits', 'glyphs' or 'intents'; "
+        "data.source: expected 'folder', 'csv', 'jsonl', 'tfds', 'digits', 'glyphs' or 'intents'; "
         "received 'digts'; did you mean 'digits'?\n"
         "fit.epoch: no such field; did you mean 'epochs'?\n",
     ),

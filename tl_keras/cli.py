@@ -106,7 +106,8 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "data": lambda v: flags.DEFINE_string(
         "data",
         None,
-        "The data: a folder of class folders, or a CSV file. Use either --data or --config.",
+        "The data: a folder of class folders, or a table (.csv or .jsonl). Use either --data or "
+        "--config.",
         flag_values=v,
     ),
     "workdir": lambda v: flags.DEFINE_string(
@@ -186,8 +187,8 @@ SPECIAL_HELP: dict[str, dict[str, str]] = {
     "evaluate": {
         **_FINISHED,
         **_WRITTEN,
-        "data": "The data to measure on: a folder of class folders, or a CSV file. Default: the "
-        "run's own test split.",
+        "data": "The data to measure on: a folder of class folders, or a table (.csv or .jsonl). "
+        "Default: the run's own test split.",
         "set": "With --data, renames classes of the model or of the data before measuring. With "
         "--set 'evaluate.classes={tabby: cat}', tabby counts as cat.",
     },

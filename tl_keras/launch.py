@@ -137,7 +137,7 @@ def evaluate(
     if not Path(data).is_dir() and source_of(str(data)) == "folder":
         raise ValueError(
             f"--data: {str(data)!r} is neither a folder nor a CSV file; expected a folder of class "
-            "folders, or a CSV file"
+            "folders, or a table (.csv or .jsonl)"
         )
     with start():
         from tl_keras.approaches import evaluate

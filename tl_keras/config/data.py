@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tl_keras.config.section import Location, OpenShare, Section, Share, Text, absolute, plain
+from tl_keras.config.section import (
+    Location,
+    OpenShare,
+    Section,
+    Share,
+    Text,
+    absolute,
+    number_as_text,
+    plain,
+)
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import MODALITIES, part
 
@@ -56,11 +65,11 @@ class DataConfig(Section):
             "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
         },
     )
-    text_column: Maybe[Text] = Field(
+    text_column: Maybe[Annotated[Text, BeforeValidator(number_as_text)]] = Field(
         None,
         description="For tables of texts: the name of the column with the texts. null: text.",
     )
-    label_column: Text = Field(
+    label_column: Annotated[Text, BeforeValidator(number_as_text)] = Field(
         "label", description="For tables: the name of the column with the labels."
     )
     literal_labels: bool = Field(

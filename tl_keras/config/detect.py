@@ -1,21 +1,31 @@
 """Detects the modality of data from the columns of a table or the suffixes of files."""
 
 import csv
+import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tl_keras.modalities import DEFAULT, MODALITIES, part
+from tl_keras.modalities import DEFAULT, MODALITIES, part, plain_nouns
+from tl_keras.run import marks
 
-LOOKED_AT = 2000  # files
+LOOKED_AT = 1000  # files or rows
+PER_FOLDER = 100  # entries: a class folder may hold a million files
+# The modality is ambiguous if the second most frequent kind of file has more than this share, and
+# at least so many files. A few other files, such as a list of classes, are common.
+SHARE, COUNT = 0.1, 5
 
 
 def modality_of(data: Mapping[str, Any]) -> str:
     """Returns the modality of the data of a config: the given one, or what the data look like.
 
-    Returns "auto" if neither the config nor the data say.
+    Returns "auto" if neither the config nor the data say, or if the data look like those of the
+    default modality.
 
     Args:
       data: the section `data` of a config, not yet checked.
@@ -33,35 +43,133 @@ def modality_of(data: Mapping[str, Any]) -> str:
         return str(given)
     path = Path(path).expanduser()
     try:
-        if source == "csv":
-            return _of_columns(path)
+        if source in ("csv", "jsonl"):
+            return _of_table(path, source, data.get("text_column") is not None)
         return _of_files(path) if source == "folder" else "auto"
     except (OSError, UnicodeDecodeError, csv.Error):  # Reported when the data are read.
         return "auto"
 
 
-def _of_columns(path: Path) -> str:
-    """Returns the modality of the first column of a table that holds examples or their files."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        columns = [name.strip().lower() for name in next(csv.reader(stream), [])]
+def _of_table(path: Path, source: str, has_cells: bool) -> str:
+    """Returns the modality of the examples of a table, or of the files that it names.
+
+    Args:
+      has_cells: whether the config names the column of the examples.
+    """
     named = {part(name, "config").COLUMN: name for name in MODALITIES}
-    if "path" in columns:
-        return "auto"
-    return next((named[column] for column in columns if column in named), "auto")
+    named.pop(None, None)
+    if has_cells:
+        return next(iter(named.values()), "auto")
+    columns, paths = (_json_columns if source == "jsonl" else _csv_columns)(path)
+    found = next((named[column] for column in columns if column in named), "auto")
+    if "path" not in columns:
+        return found
+    counts = _counted(paths)
+    return found if not counts else _decided(counts)
+
+
+def _csv_columns(path: Path) -> tuple[list[str], list[str]]:
+    """Returns the columns of a CSV file, and the first cells of its column `path`."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = csv.reader(stream)
+        columns = [name.strip().lower() for name in next(rows, [])]
+        if "path" in columns:
+            place = columns.index("path")
+            return columns, [row[place] for row in islice(rows, LOOKED_AT) if place < len(row)]
+    if len(columns) == 1:  # Another separator, which is refused when the table is read.
+        columns = [name.strip() for name in re.split(r"[;\t|]", columns[0])]
+    return columns, []
+
+
+def _json_columns(path: Path) -> tuple[list[str], list[str]]:
+    """Returns the keys of the first JSON lines of a file, and the values of `path`."""
+    columns: dict[str, None] = {}
+    paths = []
+    with path.open("rb") as stream:
+        for line in islice(stream, LOOKED_AT):
+            with suppress(ValueError, RecursionError):
+                values = json.loads(line.decode("utf-8-sig"))
+                if isinstance(values, dict):
+                    columns |= dict.fromkeys(key.strip().lower() for key in values)
+                    paths.append(str(values.get("path", "")))
+    return list(columns), paths
 
 
 def _of_files(path: Path) -> str:
-    suffixes = {suffix: name for name in MODALITIES for suffix in part(name, "config").SUFFIXES}
-    counts: Counter[str] = Counter()
-    for _, file in zip(range(LOOKED_AT), _files(path), strict=False):
-        if name := suffixes.get(os.path.splitext(file)[1].lower()):
-            counts[name] += 1
-    if not counts or counts[DEFAULT]:
-        return "auto"
-    return counts.most_common(1)[0][0]
+    files = list(islice(_files(path), LOOKED_AT))
+    counts = _counted(files)
+    if len(counts) > 1:
+        counts = _counted(_without_notes(files))
+    name = _decided(counts)
+    first, second = [*counts.most_common(2), ("", 0), ("", 0)][:2]
+    if second[1] >= COUNT and second[1] > SHARE * sum(counts.values()):
+        found = " and ".join(
+            f"{count} {plain_nouns(kind)[count != 1]}" for kind, count in (first, second)
+        )
+        raise ValueError(
+            f"data.modality: {str(path)!r} has {found} among its first {len(files)} files, so the "
+            f"modality is ambiguous; expected files of one modality; set data.modality to "
+            f"{first[0]!r} or {second[0]!r}, or move the other files away"
+        )
+    return name
 
 
-def _files(path: Path) -> Iterator[str]:
-    for _, folders, names in os.walk(path):
-        folders.sort()
-        yield from names
+def _suffixes() -> dict[str, str]:
+    """Returns {suffix of files of examples: modality}."""
+    return {suffix: name for name in MODALITIES for suffix in part(name, "config").SUFFIXES}
+
+
+def _counted(files: Iterable[str]) -> Counter[str]:
+    suffixes = _suffixes()
+    found = (suffixes.get(os.path.splitext(file)[1].lower()) for file in files)
+    return Counter(name for name in found if name)
+
+
+def _decided(counts: Counter[str]) -> str:
+    name = counts.most_common(1)[0][0] if counts else DEFAULT
+    return "auto" if name == DEFAULT else name
+
+
+def _without_notes(files: list[str]) -> Iterator[str]:
+    """Yields the files without those that describe a file of the default modality.
+
+    A note such as `1.txt` describes `1.jpg`, which may lie in another folder.
+    """
+    suffixes = _suffixes()
+    own = [suffix for suffix, name in suffixes.items() if name == DEFAULT]
+    stems = {_stem(file) for file in files if os.path.splitext(file)[1].lower() in own}
+    for file in files:
+        name = suffixes.get(os.path.splitext(file)[1].lower())
+        describes = name not in (None, DEFAULT) and (
+            _stem(file) in stems
+            or any(os.path.exists(os.path.splitext(file)[0] + suffix) for suffix in own)
+        )
+        if not describes:
+            yield file
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Yields the first files of a folder and of each folder below it.
+
+    Hidden files and folders, and folders of tl_keras, are left out.
+    """
+    waiting = [str(folder)]
+    while waiting:
+        path, inner = waiting.pop(), []
+        try:
+            with os.scandir(path) as entries:
+                found = list(islice(entries, PER_FOLDER))
+        except OSError:
+            continue
+        for entry in found:
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry.path
+            elif not marks.is_ours(Path(entry.path)):
+                inner.append(entry.path)
+        waiting += sorted(inner, reverse=True)

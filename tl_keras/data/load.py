@@ -249,7 +249,7 @@ def _alike(
         warning = (
             f"{len(suspects)} {pictures} may be near-duplicates, but are not compared, because the "
             f"limit is {MAX_SUSPECTS}; near-duplicates may lie in different splits; to keep them "
-            "together, list the files in a CSV with a column 'group'"
+            f"together, {problems.how_to_group(root)}"
         )
         return [], [warning], []
     for members in copies.clusters(_thumbnails(suspects, root, config)):
@@ -263,8 +263,7 @@ def _alike(
         sets = f" in {len(separated)} sets" if len(separated) > 1 else ""
         warnings.append(
             f"{count} {pictures}{sets}, such as {largest[0].file!r}, look nearly equal and may lie "
-            "in different splits; to keep them together, list the files in a CSV with a column "
-            "'group'"
+            f"in different splits; to keep them together, {problems.how_to_group(root)}"
         )
     count = sum(map(len, kept))
     notes = [f"{count} near-duplicates are kept in the same split or fold"] if kept else []

@@ -1,6 +1,7 @@
 """Messages about data that cannot be trained on."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from tl_keras import modalities, tasks
 from tl_keras.config.data import DataConfig
 from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import label_names
+from tl_keras.data import contents, label_names
 from tl_keras.data.examples import SPLITS, Example, Quarantined
 from tl_keras.data.splits import Splits
 from tl_keras.data.wording import left_out, number_of, shortened
@@ -100,6 +101,13 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
         f"examples, remove the {noun}, or, if most examples go to val and test, lower data.val and "
         "data.test"
     )
+
+
+def how_to_group(root: Path) -> str:
+    """Returns what a user can do to keep examples together; `root` is that of the examples."""
+    if contents.find_table(root):
+        return "add a column 'group' to the table"
+    return "list the files in a CSV with a column 'group'"
 
 
 def _missing(examples: Sequence[Example], answers: Sequence[str], task: str) -> list[str]:
