@@ -301,3 +301,9 @@ def test_checking_needs_no_tensorflow(tmp_path):
         "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_official_is_the_model_with_its_weights(tmp_path):
+    arrays = write_model(tmp_path, BERT)
+    model = hugging_face.official(str(tmp_path), {}, Settings(str(tmp_path)))
+    _check_features(model, BERT, arrays, tmp_path)

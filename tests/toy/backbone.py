@@ -1,6 +1,6 @@
 """A backbone in which every block reads the previous block and the model's input."""
 
-from tl_keras.backbones.applications import Option
+from tl_keras.backbones.options import Option
 
 MODALITY = "rows"
 WIDTH = 12

@@ -4,37 +4,23 @@ Importing this module imports neither Keras nor TensorFlow, because configs are 
 table `BACKBONES` before either is loaded.
 """
 
-import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from tl_keras.backbones.options import Option, Value, check_options, suggestion
 
 if TYPE_CHECKING:
     import keras
 
-Value = float | int | bool | str
 Preprocessing = Literal["tf", "torch", "caffe", "included"]
 
 MODALITY = "image"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, values in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, values in 0..255
-
-
-@dataclass(frozen=True)
-class Option:
-    """The type of a backbone's constructor argument, and its range or choices.
-
-    The range includes both ends. An argument of type `str` has choices instead.
-    """
-
-    kind: type
-    low: float = 0
-    high: float = 1
-    imagenet: tuple[Value, ...] = ()  # values for which ImageNet weights exist; empty: all values
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,13 +118,8 @@ def check(
             f"model.backbone: unknown backbone {name!r}; {suggestion(name, BACKBONES)}"
         )
     row = BACKBONES[name]
+    check_options(name, options, row.options)
     for key, value in options.items():
-        if key not in row.options:
-            raise ValueError(
-                f"model.options.{key}: {name} has no such option; "
-                + (suggestion(key, row.options) if row.options else "it takes no options")
-            )
-        check_value(f"model.options.{key}", row.options[key], value)
         choices = row.options[key].imagenet
         if weights == "imagenet" and choices and value not in choices:
             raise ValueError(
@@ -213,43 +194,6 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
     if row.trained_sizes and size not in row.trained_sizes:
         size = row.trained_sizes[-1]
     return construct(name, options, weights="imagenet", input_shape=(size, size, 3))
-
-
-# --- checks
-
-
-def suggestion(name: str, valid: Iterable[str]) -> str:
-    """Returns the end of a message about an unknown name: the nearest valid name, or all names."""
-    by_lower = {choice.lower(): choice for choice in valid}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    if near:
-        return f"did you mean {by_lower[near[0]]!r}?"
-    return f"valid: {', '.join(by_lower.values())}"
-
-
-def check_value(path: str, option: Option, value: Value) -> None:
-    """Raises ValueError if an option does not have the type of `option`, or is outside its range.
-
-    Args:
-      path: the field of the config, for the message.
-    """
-    if option.kind is str:
-        if value not in option.choices:
-            raise ValueError(
-                f"{path}: expected one of {', '.join(option.choices)}; received {value!r}"
-            )
-        return
-    if option.kind is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"{path}: must be true or false, received {value!r}")
-        return
-    kinds = (int,) if option.kind is int else (int, float)
-    fits = isinstance(value, kinds) and not isinstance(value, bool | str)
-    if not fits or not option.low <= float(value) <= option.high:
-        kind = "a whole number" if option.kind is int else "a number"
-        raise ValueError(
-            f"{path}: must be {kind} in {option.low}..{option.high}, received {value!r}"
-        )
 
 
 # --- the graph

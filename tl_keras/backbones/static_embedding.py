@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, hugging_face, model_file, safetensors
-from tl_keras.backbones.applications import Option, Value, with_stable_names
+from tl_keras.backbones import encoder, hugging_face_files, model_file, safetensors
+from tl_keras.backbones.applications import with_stable_names
+from tl_keras.backbones.options import Option, Value, check_options
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def check(
       ValueError: an option is unknown or outside its range.
     """
     known = options_of(name)
-    hugging_face.check_options(name, options, known)
+    check_options(name, options, known)
     dimensions = options.get("dimensions", DIMENSIONS)
     if weights == "minilm" and dimensions > DIMENSIONS:  # type: ignore[operator]
         raise ValueError(
@@ -86,12 +87,13 @@ def build(
     if model_file.is_folder(name):
         table = _table_of(name, "model.backbone")["embeddings"]
         dimensions = table.shape[1]
-        normalised = hugging_face.config_of(name).get("normalize") is True
+        normalised = hugging_face_files.config_of(name).get("normalize") is True
     vocabulary = vocabularies.read(settings.vocabulary)
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     is_counted = keras.ops.not_equal(token_ids, 0)
-    for left_out in sorted({vocabulary.start, vocabulary.end, vocabulary.unknown} - {None}):
-        is_counted = keras.ops.logical_and(is_counted, keras.ops.not_equal(token_ids, left_out))
+    left_out = {vocabulary.start, vocabulary.end, vocabulary.unknown} - {None}
+    for token_id in sorted(left_out, key=int):  # type: ignore[arg-type]
+        is_counted = keras.ops.logical_and(is_counted, keras.ops.not_equal(token_ids, token_id))
     table = keras.layers.Embedding(vocabulary.num_tokens, dimensions, name=TABLE, dtype=dtype)
     x = keras.ops.cast(table(token_ids), "float32")
     x = encoder.pooled(x, keras.ops.cast(is_counted, "float32"), "mean")
@@ -120,7 +122,7 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
         np.load(file, allow_pickle=False) as arrays,
     ):
         values = arrays["table"].astype(np.float32) * np.reshape(arrays["scale"], (-1, 1))
-    rows = hugging_face.rows_of("minilm", len(values), settings, "model.weights", VOCABULARY)
+    rows = hugging_face_files.rows_of("minilm", len(values), settings, "model.weights", VOCABULARY)
     layer = backbone.get_layer(TABLE)
     layer.set_weights([values[rows, : layer.output_dim]])
     return backbone
@@ -157,7 +159,7 @@ def from_folder(
                 f"{field}: {folder!r} has weights of shape {weights.shape} for {len(table)} tokens"
             )
         table = table * weights[:, None]
-    return [(TABLE, [table[hugging_face.rows_of(folder, len(table), settings, field)]])]
+    return [(TABLE, [table[hugging_face_files.rows_of(folder, len(table), settings, field)]])]
 
 
 def _table_of(folder: str, field: str) -> dict[str, safetensors.Tensor]:

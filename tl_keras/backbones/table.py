@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from tl_keras.backbones import applications, model_file
+from tl_keras.backbones.options import suggestion
 
 BACKBONES: dict[str, str] = {
     **dict.fromkeys(applications.BACKBONES, applications.__name__),
@@ -50,7 +51,7 @@ def module_of(name: str) -> ModuleType:
         return importlib.import_module(FOLDERS.get(model_file.type_of(name), OTHER_FOLDERS))
     if name not in BACKBONES:
         raise ValueError(
-            f"model.backbone: unknown backbone {name!r}; {applications.suggestion(name, BACKBONES)}"
+            f"model.backbone: unknown backbone {name!r}; {suggestion(name, BACKBONES)}"
         )
     return importlib.import_module(BACKBONES[name])
 

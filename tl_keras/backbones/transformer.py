@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, hugging_face
-from tl_keras.backbones.applications import Option, Value
+from tl_keras.backbones import encoder, hugging_face_files
 from tl_keras.backbones.encoder import Sizes
+from tl_keras.backbones.options import Option, Value, check_options
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +82,7 @@ def check(
     Raises:
       ValueError: an option is unknown or outside its range, or `text.length` is too large.
     """
-    hugging_face.check_options(name, options, BACKBONES[name].options)
+    check_options(name, options, BACKBONES[name].options)
     sizes = sizes_of(name, options)
     if sizes.width % sizes.heads:
         raise ValueError(
@@ -90,7 +90,7 @@ def check(
             f"{sizes.heads}"
         )
     if settings is not None:
-        hugging_face.check_length(name, settings, sizes.positions)
+        hugging_face_files.check_length(name, settings, sizes.positions)
 
 
 def sizes_of(name: str, options: Mapping[str, Value]) -> Sizes:
@@ -141,9 +141,9 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
       ValueError: the weights cannot be downloaded, or the vocabulary is another one.
     """
     backbone = build(name, options, settings)
-    folder, family = download(name), hugging_face.FAMILIES["bert"]
+    folder, family = download(name), hugging_face_files.FAMILIES["bert"]
     sizes = sizes_of(name, options)
-    arrays = hugging_face.named(folder, sizes, family, settings, vocabulary=VOCABULARY)
+    arrays = hugging_face_files.named(folder, sizes, family, settings, vocabulary=VOCABULARY)
     for layer, values in arrays:
         backbone.get_layer(layer).set_weights(values)
     return backbone
@@ -190,7 +190,7 @@ def from_folder(
         damaged.
     """
     sizes = sizes_of(name, options)
-    found = hugging_face.sizes_of(folder, {"pooling": sizes.pooling}, "model.weights")
+    found = hugging_face_files.sizes_of(folder, {"pooling": sizes.pooling}, "model.weights")
     for field in dataclasses.fields(Sizes):
         want, have = getattr(sizes, field.name), getattr(found, field.name)
         if want != have and not (field.name == "layers" and have > want):
@@ -199,5 +199,5 @@ def from_folder(
                 f"{have} instead of {want}; to use that model as it is, set "
                 f"model.backbone={folder}"
             )
-    family = hugging_face.family_of(folder, "model.weights")
-    return hugging_face.named(folder, sizes, family, settings)
+    family = hugging_face_files.family_of(folder, "model.weights")
+    return hugging_face_files.named(folder, sizes, family, settings)

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import hugging_face, model_file
-from tl_keras.backbones.applications import IMAGENET_STD, Value
+from tl_keras.backbones import hugging_face_files, model_file
+from tl_keras.backbones.applications import IMAGENET_STD
+from tl_keras.backbones.options import Value
 from tl_keras.backbones.table import BACKBONES, TRAINED, module_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def load_weights(
         source = _of_layers(_official(name, options, settings, weights).layers)
     elif weights == "glyphs":
         source = _glyphs(backbone, name, options)
-    elif hugging_face.is_folder(weights):
+    elif hugging_face_files.is_folder(weights):
         source = module_of(name).from_folder(name, options, settings, weights)
     else:
         source = _read(_locate(weights), backbone)
@@ -89,7 +90,7 @@ def check(name: str, options: Mapping[str, Value], weights: str) -> None:
     if weights == "glyphs":
         _check_glyphs(name, options)
     elif weights not in (*TRAINED, "none", "own"):
-        if hugging_face.is_folder(weights) and name in BACKBONES:
+        if hugging_face_files.is_folder(weights) and name in BACKBONES:
             if hasattr(module_of(name), "from_folder"):
                 return
             raise ValueError(
