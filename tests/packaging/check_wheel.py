@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 NEEDED = (
     *("py.typed", "embedded/glyphs.weights.h5", "embedded/quickstart.yaml"),
     *("report/pages/style.css", "modalities/image/device/README.md"),
+    *("modalities/text/device/README.md", "modalities/text/device/native.md"),
+    *("modalities/text/device/tokens.h", "modalities/text/device/classify.cc"),
+    *("modalities/text/device/Tokens.kt", "modalities/text/device/TextClassifier.kt"),
     *("embedded/english.txt.gz", "modalities/text/tokens/characters.txt"),
     *("modalities/image/device/prepare.h", "modalities/image/device/classify.cc"),
     *("modalities/image/device/Classifier.kt", "modalities/image/device/Prepare.kt"),

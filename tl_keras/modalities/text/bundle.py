@@ -1,3 +1,269 @@
-"""Writes the folder `export/device/` of a text model."""
+"""Writes `export/device/`: code that runs the shipped file on a device, and texts to check it."""
 
-TASKS: tuple[str, ...] = ()  # The tasks for which the folder can be written.
+import hashlib
+import importlib.resources
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from tl_keras import tasks
+from tl_keras.data import contents
+from tl_keras.data.batches import read_chunks
+from tl_keras.data.inputs import CORES
+from tl_keras.data.ragged import lengths_of
+from tl_keras.export import parity
+from tl_keras.export.description import Examples
+from tl_keras.modalities.text import golden, tokens
+from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.device import predict
+from tl_keras.modalities.text.prepare import text_of
+from tl_keras.modalities.text.tokens import vocabulary, wordpiece
+from tl_keras.run.files import write_json, write_text
+from tl_keras.run.result.exports import OnFiles
+
+FOLDER = importlib.resources.files("tl_keras.modalities.text.device")
+COPIED = ("predict.py", "check.py")
+# For a WordPiece alone, which needs no library.
+NATIVE = ("tokens.h", "classify.cc", "Tokens.kt", "TextClassifier.kt")
+TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
+BATCH = 64
+FILES = """\
+| `wordpiece.py` | the tokeniser in Python |
+| `vocab.txt`, `characters.txt` | the tokens by id; what the tokeniser does to each character |
+| `tokens.h`, `classify.cc` | the tokeniser in C++, and a program that runs it and the model |
+| `Tokens.kt`, `TextClassifier.kt` | the same in Kotlin, for Android |
+"""
+ONLY_PYTHON = (
+    "The code in C++ and Kotlin is for WordPiece alone. The tokeniser of this model needs the "
+    "library `tokenizers`, which is written in Rust.\n\n"
+)
+
+Encode = Callable[[str], np.ndarray]  # From a text to the model's input.
+
+
+def measured_sentence(device: OnFiles) -> str:
+    """Returns the result of `measure` as a sentence.
+
+    The sentence leaves out the accuracy if `device` does not have it.
+    """
+    accuracy = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
+    return (
+        f"On the original texts, split into tokens by `predict.py`: {accuracy}"
+        f"{device.identical:.0%} of the texts have exactly the same token ids as after preparation "
+        "by the training code."
+    )
+
+
+def spec_of(
+    settings: TextConfig,
+    classes: Sequence[str],
+    name: str,
+    threshold: float | None,
+    batch: int | str = 1,
+) -> dict[str, Any]:
+    """Returns the content of `spec.json`: what a program must know to use the model file.
+
+    `vocabulary` is the location of the vocabulary here; `write` replaces it by the digest.
+
+    Args:
+      name: format of the model file.
+      threshold: a class is possible if its probability is at least this. The output `abstain` is 0
+        if exactly one class is possible, else 1. None if the file has no output `abstain`.
+      batch: batch size of the file, or `dynamic`.
+    """
+    words = tokens.of(settings.vocabulary)
+    return {
+        "format": name,
+        "batch": batch,
+        "length": settings.length,
+        "tokeniser": words.kind,
+        "vocabulary": settings.vocabulary,
+        "num_tokens": words.num_tokens,
+        "lowercase": words.lowercase,
+        "strip_accents": words.strip_accents,
+        "split_chinese": words.split_chinese,
+        "start": words.start,
+        "end": words.end,
+        "unknown": words.unknown,
+        "padding_row": words.order[0],
+        "labels": list(classes),
+        "abstain_threshold": threshold,
+    }
+
+
+def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
+    """Measures the model file on the original texts, split into tokens by `predict.py`.
+
+    The answers are compared with the answers of the same model file to the same texts, prepared as
+    in training.
+
+    Returns:
+      the accuracy on the original texts and its interval; the share of texts with the same answer;
+      the largest difference of a probability; and `identical`, the share of texts that get exactly
+      the same token ids from both preparations.
+    """
+    count = min(CORES, parity.MOST_AT_ONCE)
+    interpreters = [predict.load(file) for _ in range(count)]
+    encode = device_encoder(spec)
+    paths, total = examples.paths, len(examples.inputs)
+    assert paths is not None
+    results: list[tuple] = [()] * total
+
+    def run(interpreter: Any, prepared: np.ndarray, places: np.ndarray) -> None:
+        for row, length, place in zip(prepared, lengths_of(prepared), places, strict=True):
+            ids, expected = encode(text_of(contents.read(paths[place]))), row[:length]
+            runs = [predict.run(interpreter, x)["probabilities"] for x in (ids, expected)]
+            results[place] = (*runs, np.array_equal(ids, expected))
+
+    with ThreadPoolExecutor(count) as pool:
+        for rows, batch in read_chunks(examples.inputs, BATCH):
+            places = np.array_split(np.arange(total)[rows], count)
+            list(pool.map(run, interpreters, np.array_split(np.asarray(batch), count), places))
+    answers, reference = (np.stack([result[i] for result in results]) for i in (0, 1))
+    measures = tasks.of(TASKS[0], "exports").of_file(answers, reference, examples.inputs.labels)
+    return OnFiles(**measures, identical=float(np.mean([result[2] for result in results])))
+
+
+def device_encoder(spec: dict[str, Any]) -> Encode:
+    """Returns the tokeniser of `predict.py`, which reads the files that a device gets."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokeniser(Path(folder), spec)
+        return predict.tokeniser(spec, Path(folder), wordpiece.encoder)
+
+
+def write_tokeniser(folder: Path, spec: dict[str, Any]) -> None:
+    """Writes the files from which `predict.py` makes its tokeniser.
+
+    Args:
+      spec: the result of `spec_of`.
+    """
+    words = tokens.of(spec["vocabulary"])
+    if words.kind == "wordpiece":
+        write_text(folder / vocabulary.VOCAB, "".join(f"{token}\n" for token in words.tokens))
+        for file in (wordpiece.CHARACTERS, Path(wordpiece.__file__)):
+            shutil.copyfile(file, folder / file.name)
+    else:
+        write_text(folder / vocabulary.JSON, words.definition)
+
+
+def write(
+    folder: Path,
+    file: Path,
+    spec: dict[str, Any],
+    about: dict[str, str],
+    examples: Examples,
+    measured: str,
+) -> None:
+    """Writes the device folder. The folder must not exist yet.
+
+    Args:
+      file: the LiteRT file to ship.
+      spec: the result of `spec_of`.
+      about: texts for the README: `title` of the model, `about` (what the model does) and `by`
+        (version, author, licence).
+      examples: the examples from which the golden texts, which test a device, are chosen.
+      measured: score, size and latency of the file as Markdown, for the README.
+    """
+    folder.mkdir()
+    for name in COPIED:
+        shutil.copyfile(str(FOLDER / name), folder / name)
+    write_tokeniser(folder, spec)
+    encode = predict.tokeniser(spec, folder, wordpiece.encoder)
+    golden.write(folder / "golden", file, spec, encode, examples)
+    is_native = spec["tokeniser"] == "wordpiece"
+    values = {**words(spec, fixed_length(file)), **about, "measured": measured}
+    for name in (*(NATIVE if is_native else ()), "README.md"):
+        template = Template((FOLDER / name).read_text(encoding="utf-8"))
+        # `safe`, because a dollar sign may also be Kotlin or shell code.
+        write_text(folder / name, template.safe_substitute(values))
+    content = file.read_bytes()
+    model = {"model_bytes": len(content), "model_sha256": hashlib.sha256(content).hexdigest()}
+    digest = {"vocabulary": tokens.of(spec["vocabulary"]).digest}  # not a path of this machine
+    write_json(folder / "spec.json", {**spec, **digest, **model})
+
+
+def fixed_length(file: Path) -> int:
+    """Returns the number of token ids that a LiteRT file takes; 0 if it takes any number."""
+    (entrance,) = predict.load(file).get_input_details()
+    return max(int(entrance["shape_signature"][1]), 0)
+
+
+def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
+    """Returns `{placeholder: value}` for the template files of the device folder.
+
+    Args:
+      spec: the result of `spec_of`.
+      fixed: the result of `fixed_length`.
+    """
+    is_native = spec["tokeniser"] == "wordpiece"
+    integer = spec["format"] == "int8"
+    batch = "any" if spec["batch"] == "dynamic" else spec["batch"]
+    threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
+    ids = {name: -1 if spec[name] is None else spec[name] for name in ("start", "end", "unknown")}
+    flags = ("lowercase", "strip_accents", "split_chinese")
+    room = max(spec["length"] - (ids["start"] >= 0) - (ids["end"] >= 0), 0)
+    native = (FOLDER / "native.md").read_text(encoding="utf-8") if is_native else ONLY_PYTHON
+    return {
+        **ids,
+        **{name: str(spec[name]).lower() for name in flags},
+        "length": spec["length"],
+        "fixed": fixed,
+        "input_length": fixed or "any",
+        "room": room,
+        "padding_words": f", except that the model takes {fixed} ids: fill up with 0" * (fixed > 0),
+        "packages": "" if is_native else " tokenizers",
+        "and_packages": "" if is_native else " and tokenizers",
+        "native": native,
+        "files": FILES if is_native else "| `tokenizer.json` | the tokeniser |\n",
+        "tokeniser_words": _tokeniser_words(spec),
+        "frame_words": _frame_words(spec),
+        "format": spec["format"],
+        "classes": len(spec["labels"]),
+        "output": output,
+        "batch": batch,
+        "scale_words": ". Divide the uint8 values by 256 to get probabilities. A probability is "
+        "never 1, and the probabilities sum to 1 only approximately."
+        if integer
+        else ".",
+        "abstain_words": ""
+        if threshold is None
+        else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
+        f"{threshold:.4g} or more; otherwise 1: the model abstains, and its answer should not be "
+        "used.\n",
+        "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
+    }
+
+
+def _tokeniser_words(spec: dict[str, Any]) -> str:
+    if spec["tokeniser"] != "wordpiece":
+        padding = spec["padding_row"]
+        swap = f"; exchange the ids 0 and {padding}, since padding is 0 here" if padding else ""
+        return f"`tokenizer.json` and Hugging Face's library `tokenizers`{swap}"
+    how = [
+        "in lower case" if spec["lowercase"] else "with its capital letters",
+        "without accents" if spec["strip_accents"] else "with its accents",
+    ]
+    return (
+        "WordPiece, as BERT does: `vocab.txt` has the token of id 0 on its first line. The text is "
+        f"taken {' and '.join(how)}. An unknown word has the id {spec['unknown']}"
+    )
+
+
+def _frame_words(spec: dict[str, Any]) -> str:
+    ends = [
+        f"{spec[name]} {place} them"
+        for name, place in (("start", "before"), ("end", "after"))
+        if spec[name] is not None
+    ]
+    return f"Put the id {' and '.join(ends)}." if ends else "Put nothing before or after them."
+
+
+def _c_string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
+    return f'"{escaped}"'

@@ -1,0 +1,207 @@
+"""The golden texts: `check.py` finds planted faults, and accepts a device without faults."""
+
+import hashlib
+import importlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from text_devices import SENTENCES
+
+from tl_keras.export.description import Examples
+from tl_keras.modalities.text import bundle, golden, tokens
+from tl_keras.modalities.text.tokens import wordpiece
+
+
+@pytest.fixture
+def check(monkeypatch, capsys):
+    """Runs `check.py` of a folder; returns its exit status and what it printed."""
+
+    def run(folder: Path, *flags: str, **patches) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["check.py", *flags])
+        with pytest.raises(SystemExit) as ended, monkeypatch.context() as patched:
+            patched.syspath_prepend(str(folder))
+            for name in ("predict", "check", "wordpiece"):
+                patched.delitem(sys.modules, name, raising=False)
+            script = importlib.import_module("check")
+            for name, patch in patches.items():
+                patched.setattr(script, name, patch(getattr(script, name)))
+            script.main()
+        return ended.value.code, "".join(capsys.readouterr())
+
+    return run
+
+
+def content_of(folder: Path) -> dict:
+    return json.loads((folder / "golden" / "golden.json").read_text(encoding="utf-8"))
+
+
+def test_a_device_without_faults_passes(text_device, check):
+    device, *_ = text_device
+    status, said = check(device)
+    total = 2 * len(content_of(device)["texts"]) + 1
+    assert (status, f"{total} of {total} files and answers checked, 0 differ" in said) == (0, True)
+    assert "cannot show" not in said
+    assert re.search(r"median milliseconds: model [\d.e-]+ \(1 thread\), tokeniser [\d.e-]+", said)
+
+
+def test_golden_texts_are_of_the_data_set_and_hard_ones(text_device):
+    device, *_ = text_device
+    content = content_of(device)
+    texts = [entry["text"] for entry in content["texts"]]
+    assert set(texts[: golden.TEXTS]) <= set(SENTENCES) and len(texts) == golden.TEXTS + 5
+    assert content["undetected"] == []
+    lines = (device / "golden" / "texts.txt").read_text(encoding="utf-8").split("\n")
+    assert lines == [*texts, ""]
+    encode, words = tokens.encoder("english"), tokens.of("english")
+    for entry in content["texts"]:
+        assert entry["ids"] == tokens.framed(encode(entry["text"]), words, 32)
+        assert sum(entry["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert max(len(entry["ids"]) for entry in content["texts"]) == 32
+
+
+def wrong_tokens(**changes):
+    """Returns a patch of `tokeniser` that normalises texts otherwise."""
+
+    def patch(tokeniser):
+        return lambda spec: tokeniser({**spec, **changes})
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lowercase": False},
+        {"strip_accents": False},
+        {"split_chinese": False},
+        {"start": None},
+        {"end": None},
+        {"unknown": 1},
+        {"length": 31},
+        {"length": 33},
+    ],
+)
+def test_a_wrong_tokeniser_is_found(text_device, check, changes):
+    device, *_ = text_device
+    status, said = check(device, tokeniser=wrong_tokens(**changes))
+    assert status == 1 and re.search(r"(?m)^ *\d+ ids +DIFFERS +token \d+: exp", said), said
+    assert not re.search("answer +DIFFERS", said)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda ids: ids[::-1].copy() + 1,
+        lambda ids: ids[1:-1],
+        lambda ids: np.where(ids > 1000, 100, ids).astype(np.int32),
+        lambda ids: np.concatenate([ids, np.full(20, 999, np.int32)]),
+    ],
+)
+def test_a_wrong_model_input_is_found(text_device, check, fault):
+    device, *_ = text_device
+    status, said = check(device, run=lambda run: lambda model, ids: run(model, fault(ids)))
+    assert status == 1 and re.search(r"(?m)^ *\d+ answer +DIFFERS", said), said
+
+
+def test_another_model_is_found(text_device, check, tmp_path):
+    device, *_ = text_device
+    folder = Path(shutil.copytree(device, tmp_path / "board"))
+    content = bytearray((folder / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.tflite").write_bytes(content)
+    status, said = check(folder)
+    assert status == 1 and "model        DIFFERS" in said and "is not the exported file" in said
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    content = content[:1000]
+    (folder / "model.tflite").write_bytes(content)
+    spec["model_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "spec.json").write_text(json.dumps(spec))
+    status, said = check(folder)
+    assert status == 1 and "cannot classify the texts in golden/" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (lambda right: right, 0, "{all} of {all} answers checked, 0 differ"),
+        (lambda right: {"0": right["0"]}, 0, "2 of {all} answers checked, 0 differ"),
+        (lambda right: {"0": {"ids": right["0"]["ids"]}}, 0, "1 of {all} answers checked"),
+        (
+            lambda right: {"0": {"probabilities": right["0"]["probabilities"]}},
+            0,
+            "no token ids were checked, so the tokeniser is checked by its effect alone",
+        ),
+        (lambda right: {"1": {"ids": [*right["1"]["ids"], 5]}}, 1, "expected the end, received 5"),
+        (lambda right: {"1": {"ids": right["1"]["ids"][:-1]}}, 1, "102, received the end"),
+        (lambda right: {"1": {"ids": [float("nan")]}}, 1, "token 0: expected 101, received -1"),
+        (
+            lambda right: {"1": {"probabilities": [float("nan")] * 3}},
+            1,
+            "1 answer    DIFFERS",
+        ),
+        (lambda right: {"99": right["0"]}, 2, "unknown text '99'; golden/texts.txt has 0 to"),
+        (lambda right: {"0": {"probabilities": [1]}}, 2, "0: expected a list of 3 probabilities"),
+        (lambda right: {"0": {"ids": [[1]]}}, 2, "0: expected a list of token ids"),
+        (lambda right: {"0": {"logits": [1]}}, 2, "0: expected ids or probabilities, received"),
+        (lambda right: {"0": {}}, 2, "0: expected ids or probabilities, received []"),
+        (lambda right: {"0": [0.5, 0.2, 0.3]}, 2, 'expected JSON as in {"0": {"ids"'),
+        (lambda right: 3, 2, 'expected JSON as in {"0": {"ids"'),
+        (lambda right: {}, 2, "0 of {all} answers checked"),
+    ],
+)
+def test_answers_are_checked(text_device, check, tmp_path, change, status, message):
+    device, *_ = text_device
+    entries = content_of(device)["texts"]
+    right = {
+        str(i): {name: entry[name] for name in ("ids", "probabilities")}
+        for i, entry in enumerate(entries)
+    }
+    (tmp_path / "answers.json").write_text(json.dumps(change(right)))
+    ended, said = check(device, str(tmp_path / "answers.json"))
+    assert ended == status and message.replace("{all}", str(2 * len(entries))) in said, said
+
+
+def test_check_says_which_faults_the_answers_cannot_show(text_device, check, tmp_path):
+    device, *_ = text_device
+    folder = Path(shutil.copytree(device, tmp_path / "board"))
+    content = {**content_of(device), "undetected": ["accents taken otherwise"]}
+    (folder / "golden" / "golden.json").write_text(json.dumps(content))
+    answers = {"0": {"probabilities": content["texts"][0]["probabilities"]}}
+    (tmp_path / "answers.json").write_text(json.dumps(answers))
+    status, said = check(folder, str(tmp_path / "answers.json"))
+    assert status == 0
+    assert "the probabilities in golden/ cannot show these faults of a device: accents" in said
+    assert check(folder, "answers.json", "--model=a.tflite")[0] == 2
+
+
+def test_examples_without_files_get_texts_made_of_their_tokens(text_device, check, tmp_path):
+    device, examples, spec = text_device
+    folder = Path(shutil.copytree(device, tmp_path / "board"))
+    shutil.rmtree(folder / "golden")
+    encode = bundle.device_encoder(spec)
+    generated = Examples(examples.inputs, None, "test")
+    golden.write(folder / "golden", folder / "model.tflite", spec, encode, generated)
+    texts = [entry["text"] for entry in content_of(folder)["texts"]]
+    assert len(texts) > golden.TEXTS and check(folder)[0] == 0
+    assert texts[0].split()[0] in {text.split()[0].lower().replace("ç", "c") for text in SENTENCES}
+
+
+def test_long_and_broken_texts_become_one_short_line():
+    assert golden.one_line("a\r\nb\nc\ud800 ") == "a  b c"
+    assert len(golden.one_line("word " * 10_000)) <= golden.CHARACTERS
+
+
+def test_the_folder_stays_small(text_device):
+    device, *_ = text_device
+    assert sum(file.stat().st_size for file in (device / "golden").iterdir()) < 200_000
+
+
+def test_wordpiece_is_copied_unchanged(text_device):
+    device, *_ = text_device
+    for file in (Path(wordpiece.__file__), wordpiece.CHARACTERS):
+        assert (device / file.name).read_bytes() == file.read_bytes()

@@ -1,0 +1,54 @@
+"""A small text model as a LiteRT file, and texts to run it on."""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tl_keras.data import ragged
+from tl_keras.data.inputs import Inputs
+from tl_keras.export.description import Description, Examples
+from tl_keras.export.formats import litert, metadata, saved_model
+from tl_keras.modalities.text import prepare
+from tl_keras.modalities.text.config import TextConfig
+
+CLASSES = ["bad", 'so "so"', "gut"]
+SENTENCES = [
+    f"{a} {b}, {c}"
+    for a in ("A dull film", "Great songs", "I was moved", "Such a waste", "Ça va")
+    for b in ("and a long evening", "with weak jokes", "by good actors", "for children")
+    for c in ("again.", "sadly!", "hurrah", "don't go", "10/10")
+]
+ABOUT = {"title": "Reviews", "about": "Says how a review is meant.", "by": "Version 1."}
+
+
+def model_file(file: Path, num_tokens: int) -> None:
+    """Writes a model of random token vectors as a LiteRT file."""
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    scale = keras.initializers.RandomNormal(stddev=2.0, seed=0)
+    x = keras.layers.Embedding(num_tokens, 8, embeddings_initializer=scale)(ids)
+    x = keras.layers.Dense(8, "tanh")(x)
+    real = keras.ops.expand_dims(keras.ops.cast(ids > 0, "float32"), -1)
+    mean = keras.ops.sum(x * real, 1) / keras.ops.maximum(keras.ops.sum(real, 1), 1.0)
+    weights = keras.initializers.RandomNormal(stddev=8.0, seed=1)
+    answer = keras.layers.Dense(3, "softmax", name="probabilities", kernel_initializer=weights)
+    folder = file.with_suffix("")
+    saved_model.write_plain(keras.Model(ids, answer(mean)), folder, 1, None)
+    described = Description("m", "a", TextConfig(length=32), CLASSES, "1", None, None)
+    file.write_bytes(metadata.add(litert.convert(folder), described))
+    shutil.rmtree(folder)
+
+
+def examples_of(settings: TextConfig, folder: Path | None) -> Examples:
+    """Returns the sentences as examples; in files of a folder, if one is given."""
+    rows = [prepare.encoded(text, settings) for text in SENTENCES]
+    labels = np.arange(len(rows)) % len(CLASSES)
+    paths = None
+    if folder is not None:
+        folder.mkdir()
+        paths = [folder / f"{i}.txt" for i in range(len(rows))]
+        for path, text in zip(paths, SENTENCES, strict=True):
+            path.write_text(text, encoding="utf-8")
+    return Examples(Inputs(labels, ragged.of(rows, np.empty(0, np.int32))), paths, "test")

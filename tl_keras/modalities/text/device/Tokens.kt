@@ -1,0 +1,154 @@
+// Splits a text into the model's token ids, as in training. Plain Kotlin, no dependencies.
+const val START = $start // id before a text; -1 for none
+const val END = $end // id after a text; -1 for none
+const val UNKNOWN = $unknown // id of a word that cannot be split
+const val LENGTH = $length // ids at most; a longer text is cut
+const val LOWERCASE = $lowercase
+const val STRIP_ACCENTS = $strip_accents
+const val SPLIT_CHINESE = $split_chinese
+const val LONGEST_WORD = 100 // characters; a longer word is unknown
+
+/** [vocabulary]: the lines of vocab.txt. [characters]: the lines of characters.txt. */
+class Tokens(vocabulary: List<String>, characters: List<String>) {
+    private val ids = HashMap<String, Int>()
+    private val longest = vocabulary.maxOf { it.length }
+    private val ranges = HashMap<String, ArrayList<IntArray>>()
+    private val changes = hashMapOf("decompose" to HashMap<Int, IntArray>(), "lower" to HashMap())
+    private val rank = HashMap<Int, Int>() // canonical combining classes above 0, in their order
+
+    init {
+        vocabulary.forEachIndexed { id, token -> ids[token] = id }
+        for (line in characters) {
+            val parts = line.split(' ')
+            if (parts[0] != "#") for (entry in parts.drop(1)) add(parts[0], entry)
+        }
+    }
+
+    /** Returns the model's input. */
+    fun encode(text: String): IntArray {
+        val room = maxOf(LENGTH - (if (START >= 0) 1 else 0) - (if (END >= 0) 1 else 0), 0)
+        val found = ArrayList<Int>()
+        if (START >= 0) found.add(START)
+        found.addAll(pieces(text).take(room))
+        if (END >= 0) found.add(END)
+        return found.toIntArray()
+    }
+
+    /** Returns the token ids of all of a text, without start and end. */
+    fun pieces(text: String): List<Int> {
+        val found = ArrayList<Int>()
+        for (word in words(text)) split(word, found)
+        return found
+    }
+
+    private fun add(name: String, entry: String) {
+        val (before, after) = entry.substringBefore(':') to entry.substringAfter(':')
+        if (name in changes) {
+            val parts = after.split(',').map { it.toInt(16) }
+            changes.getValue(name)[before.toInt(16)] = parts.toIntArray()
+        } else {
+            val first = after.substringBefore('-').toInt(16)
+            val last = after.substringAfter('-').toInt(16)
+            if (name == "rank") {
+                for (character in first..last) rank[character] = before.toInt()
+            } else {
+                ranges.getOrPut(name) { ArrayList() }.add(intArrayOf(first, last))
+            }
+        }
+    }
+
+    private fun within(character: Int, name: String): Boolean {
+        val place = ranges.getValue(name).binarySearch { (first, last) ->
+            if (last < character) -1 else if (first > character) 1 else 0
+        }
+        return place >= 0
+    }
+
+    private fun decomposed(character: Int): IntArray {
+        val syllable = character - 0xAC00
+        if (syllable !in 0 until 11172) { // else Korean
+            return changes.getValue("decompose")[character] ?: intArrayOf(character)
+        }
+        val parts = intArrayOf(0x1100 + syllable / 588, 0x1161 + syllable / 28 % 21)
+        return if (syllable % 28 == 0) parts else parts + (0x11A7 + syllable % 28)
+    }
+
+    /** Sorts the combining characters between two others by their class, as NFD does. */
+    private fun ordered(text: List<Int>): List<Int> {
+        val found = ArrayList<Int>()
+        val run = ArrayList<Int>()
+        for (character in text) {
+            if (character in rank) {
+                run.add(character)
+            } else {
+                found.addAll(run.sortedBy { rank[it] })
+                run.clear()
+                found.add(character)
+            }
+        }
+        found.addAll(run.sortedBy { rank[it] })
+        return found
+    }
+
+    private fun words(text: String): List<List<Int>> {
+        val clean = ArrayList<Int>()
+        var place = 0
+        while (place < text.length) {
+            val character = Character.codePointAt(text, place)
+            place += Character.charCount(character)
+            if (within(character, "drop") || character in 0xD800..0xDFFF) continue
+            val alone = SPLIT_CHINESE && within(character, "chinese")
+            if (alone) clean.add(0x20)
+            if (STRIP_ACCENTS) decomposed(character).forEach { clean.add(it) } else clean.add(character)
+            if (alone) clean.add(0x20)
+        }
+        val words = arrayListOf(ArrayList<Int>())
+        for (character in if (STRIP_ACCENTS) ordered(clean) else clean) {
+            if (STRIP_ACCENTS && within(character, "mark")) continue
+            val lower = if (LOWERCASE) changes.getValue("lower")[character] else null
+            for (part in lower ?: intArrayOf(character)) {
+                if (within(part, "space")) {
+                    words.add(ArrayList())
+                } else if (within(part, "punctuation")) {
+                    words.add(arrayListOf(part))
+                    words.add(ArrayList())
+                } else {
+                    words.last().add(part)
+                }
+            }
+        }
+        return words
+    }
+
+    /** Adds the ids of a word: at each place, the longest token that continues it. */
+    private fun split(word: List<Int>, found: ArrayList<Int>) {
+        if (word.isEmpty()) return
+        val ids = if (word.size > LONGEST_WORD) null else known(word)
+        if (ids == null) found.add(UNKNOWN) else found.addAll(ids)
+    }
+
+    private fun known(word: List<Int>): List<Int>? {
+        val found = ArrayList<Int>()
+        var start = 0
+        while (start < word.size) {
+            var end = minOf(word.size, start + longest)
+            val text = StringBuilder(if (start == 0) "" else "##")
+            val lengths = ArrayList<Int>()
+            for (i in start until end) {
+                text.appendCodePoint(word[i])
+                lengths.add(text.length)
+            }
+            while (end > start) {
+                val token = ids[text.substring(0, lengths[end - start - 1])]
+                if (token != null) {
+                    found.add(token)
+                    break
+                }
+                end--
+            }
+            if (end == start) return null
+            start = end
+        }
+        return found
+    }
+}

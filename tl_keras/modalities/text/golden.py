@@ -1,0 +1,220 @@
+"""Chooses the golden texts of `export/device/`, which test whether a device answers correctly.
+
+The texts are written with the token ids and the answers to expect. Ids show every fault of a
+tokeniser. A device that gives only answers shows a fault if the fault changes an answer more than
+rounding does. So this module simulates faults on texts for which the model is least sure, and
+chooses the texts whose answers change most. It adds texts that are hard to split into tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from tl_keras.data import contents
+from tl_keras.data.batches import examples_of
+from tl_keras.data.ragged import lengths_of
+from tl_keras.export.description import Examples
+from tl_keras.modalities.text import tokens
+from tl_keras.modalities.text.device import predict
+from tl_keras.modalities.text.prepare import text_of
+from tl_keras.modalities.text.tokens import wordpiece
+from tl_keras.run.files import write_json, write_text
+
+TEXTS = 6  # golden texts of the data set
+POOL = 128  # examples that the model answers
+CANDIDATES = 24  # texts on which faults are simulated
+CHARACTERS = 4000  # of a golden text; a longer text is cut
+TOLERANCE = 0.03  # smallest allowed difference of probabilities
+LABELS = "labels in another order"
+ODD = (
+    " Ünïcödé ÅNGSTRÖM\u00a0[SEP] don't—stop\u200b! 你好 日本語 한국어 हिन्दी 🙂👍🏽 "
+    "\u00bd ﬁ e\u0301 \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"
+)
+ACCENTS = str.maketrans("aeiounAEIOUN", "áéíóúñÁÉÍÓÚÑ")
+
+Encode = Callable[[str], np.ndarray]  # From a text to the model's input.
+Answer = Callable[[np.ndarray], np.ndarray]  # From token ids to probabilities.
+
+
+def write(
+    folder: Path, file: Path, spec: dict[str, Any], encode: Encode, examples: Examples
+) -> None:
+    """Writes `texts.txt`, and `golden.json`, which has the token ids and the answers to expect.
+
+    Args:
+      folder: a folder that does not exist yet.
+      file: the LiteRT file to ship.
+      spec: the result of `bundle.spec_of`.
+      encode: the tokeniser of the device.
+      examples: the examples to choose from.
+    """
+    folder.mkdir()
+    answer, plain = _answering(predict.load(file)), _answering(_without_xnnpack(file))
+    candidates = _candidates(encode, answer, spec, examples)
+    chosen = _most_changed(candidates, encode, answer, spec)
+    texts = list(dict.fromkeys([*chosen, *_variants(candidates[0], encode, spec)]))
+    inputs = [encode(text) for text in texts]
+    expected = [answer(ids) for ids in inputs]
+    allowed = _tolerances([_difference(plain(x), y) for x, y in zip(inputs, expected, strict=True)])
+    faults = _faults(spec)
+    shown = dict.fromkeys([*faults, LABELS], False)
+    entries = []
+    for text, ids, right, bound in zip(texts, inputs, expected, allowed, strict=True):
+        changed = {name: answer(fault(text, ids)) for name, fault in faults.items()}
+        changed[LABELS] = right[::-1]
+        for name, wrong in changed.items():
+            shown[name] |= _difference(wrong, right) > bound
+        entry = {"text": text, "ids": ids.tolist()}
+        entry["prediction"] = spec["labels"][int(right.argmax())]
+        entries.append({**entry, "probabilities": right.tolist(), "tolerance": bound})
+    undetected = [name for name, is_shown in shown.items() if not is_shown]
+    write_json(folder / "golden.json", {"texts": entries, "undetected": undetected})
+    write_text(folder / "texts.txt", "".join(f"{text}\n" for text in texts))
+
+
+def _without_xnnpack(file: Path) -> Interpreter:
+    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
+
+    XNNPACK, which LiteRT uses by default, rounds differently. The difference between the two
+    imitates the difference between two processors.
+    """
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _answering(interpreter: Any) -> Answer:
+    return lambda ids: predict.run(interpreter, ids)["probabilities"]
+
+
+def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(answer - expected).max())
+
+
+def _tolerances(rounded: Sequence[float]) -> list[float]:
+    """Returns, for each text, how far a correct device's probability may be from the expected one.
+
+    Args:
+      rounded: for each text, how much its answer differs between two processors.
+    """
+    values = np.asarray(rounded)
+    # The difference measured on one text is not enough, because it can be 0 by chance.
+    typical = np.maximum(values, np.sqrt(np.mean(values**2)))
+    return [round(max(TOLERANCE, 2 * float(value)), 4) for value in typical]
+
+
+def _candidates(
+    encode: Encode, answer: Answer, spec: dict[str, Any], examples: Examples
+) -> list[str]:
+    """Returns texts of the data set for which the model is least sure, the least sure first."""
+    count = len(examples.inputs)
+    places = np.unique(np.linspace(0, count - 1, min(count, POOL)).astype(int))
+    if examples.paths is None:
+        texts = _joined(examples, places, spec)
+    else:
+        texts = [text_of(contents.read(examples.paths[place])) for place in places]
+    texts = list(dict.fromkeys(filter(None, map(one_line, texts)))) or ["a"]
+    tops = [float(answer(encode(text)).max()) for text in texts]
+    return [texts[i] for i in np.argsort(tops, kind="stable")[:CANDIDATES]]
+
+
+def one_line(text: str) -> str:
+    """Returns a text without line breaks, and not longer than a golden text may be."""
+    text = without_surrogates(text)[:CHARACTERS]
+    return " ".join(text.replace("\r", "\n").split("\n")).strip()
+
+
+def without_surrogates(text: str) -> str:
+    """Returns a text without lone halves of surrogate pairs, which UTF-8 cannot express."""
+    return text.encode("utf-8", "ignore").decode("utf-8")
+
+
+def _joined(examples: Examples, places: np.ndarray, spec: dict[str, Any]) -> list[str]:
+    """Returns texts made of token ids, of examples whose texts are in no file."""
+    words = tokens.of(spec["vocabulary"])
+    around = {0, words.start, words.end, words.unknown}
+    rows = examples_of(examples.inputs.part(places))
+    texts = []
+    for row, length in zip(rows, lengths_of(rows), strict=True):
+        parts = [words.tokens[i] for i in row[:length].tolist() if i not in around]
+        if words.kind == "wordpiece":
+            text = " ".join(parts).replace(" ##", "")
+        else:  # BPE and Unigram mark the start of a word.
+            text = "".join(parts).replace("▁", " ").replace("Ġ", " ")
+        texts.append(text)
+    return texts
+
+
+def _variants(text: str, encode: Encode, spec: dict[str, Any]) -> list[str]:
+    """Returns variants of a text that show how a tokeniser treats what is unusual."""
+    times = -(-2 * spec["length"] // max(len(encode(text)), 1))
+    return [
+        text.upper()[:CHARACTERS],
+        text.translate(ACCENTS),
+        text[: CHARACTERS // 2] + ODD,
+        " ".join([text] * min(times, CHARACTERS // (len(text) + 1) + 1)),
+        "x" * (wordpiece.LONGEST_WORD + 1) + " " + text[: CHARACTERS // 2],
+    ]
+
+
+def _faults(spec: dict[str, Any]) -> dict[str, Callable[[str, np.ndarray], np.ndarray]]:
+    """Returns what a device can do wrong before it runs the model, by name.
+
+    A fault is a function from a text and its right token ids to wrong token ids.
+    """
+    start, end = (int(spec[name] is not None) for name in ("start", "end"))
+
+    def bare(text: str, ids: np.ndarray) -> np.ndarray:
+        return ids[start : len(ids) - end]
+
+    faults: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {
+        "every second token lost": lambda text, ids: ids[::2],
+        "token ids shifted by 1": lambda text, ids: ids + 1 - 2 * (ids == spec["num_tokens"] - 1),
+    }
+    if start or end:
+        faults["start and end left out"] = bare
+    if spec["tokeniser"] == "wordpiece":
+        faults["capital letters taken otherwise"] = _otherwise(spec, "lowercase")
+        faults["accents taken otherwise"] = _otherwise(spec, "strip_accents")
+    return faults
+
+
+def _otherwise(spec: dict[str, Any], name: str) -> Callable[[str, np.ndarray], np.ndarray]:
+    changed = {**spec, name: not spec[name]}
+    how = (changed["lowercase"], changed["strip_accents"], changed["split_chinese"])
+    words = tokens.of(spec["vocabulary"])
+    encode = wordpiece.encoder(words.tokens, spec["unknown"], *how)
+
+    def wrong(text: str, ids: np.ndarray) -> np.ndarray:
+        return np.array(tokens.framed(encode(text), words, spec["length"]), np.int32)
+
+    return wrong
+
+
+def _most_changed(
+    texts: list[str], encode: Encode, answer: Answer, spec: dict[str, Any]
+) -> list[str]:
+    """Returns up to `TEXTS` texts that best reveal the faults of a device.
+
+    The faults take turns: at each turn, the text is chosen whose answer that fault changes most.
+    """
+    faults = _faults(spec)
+    inputs = [encode(text) for text in texts]
+    rights = [answer(ids) for ids in inputs]
+    changes = np.array(
+        [
+            [_difference(answer(fault(text, ids)), right) for fault in faults.values()]
+            + [_difference(right[::-1], right)]
+            for text, ids, right in zip(texts, inputs, rights, strict=True)
+        ]
+    )
+    chosen: list[int] = []
+    while len(chosen) < min(TEXTS, len(texts)):
+        values = changes[:, len(chosen) % changes.shape[1]].copy()
+        values[chosen] = -np.inf
+        chosen.append(int(values.argmax()))
+    return [texts[i] for i in chosen]
