@@ -33,12 +33,23 @@ def write(folder, splits, name="tiny_shapes", **features):
     return folder
 
 
+def write_texts(folder, splits, name="tiny_reviews", **features):
+    """Writes a data set of texts; `splits` maps names to labels, -1 for an unknown label."""
+    label = tfds.features.ClassLabel(names=["bad", "good"])
+    features = {"image": None, "text": tfds.features.Text(), "label": label, **features}
+    return write(folder, splits, name, **features)
+
+
+def words(seed):
+    return f'Käfer {seed} said: "so, so"\n{"very " * (seed % 5)}well'
+
+
 def picture(seed):
     return np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8)
 
 
 def example(features, seed, label):
-    values = {"image": picture(seed), "label": label, "text": "words"}
+    values = {"image": picture(seed), "label": label, "text": words(seed)}
     if "image" in features and features["image"].np_dtype == np.float32:
         values["image"] = picture(seed)[..., :1].astype(np.float32)
     return {name: values[name] for name in features}

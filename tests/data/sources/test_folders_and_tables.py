@@ -274,6 +274,41 @@ def test_paths_too_long_for_the_system_are_listed(tmp_path):
         assert any(f"{file}/".startswith(f"{one}/") for one in mentioned), depth
 
 
+# Texts.
+
+
+def texts(root):
+    return folders.list_folder(RunConfig(data={"path": str(root)}, model={"backbone": "any.keras"}))
+
+
+@pytest.mark.parametrize("unlabelled", ["train/unsup", "unsup"])
+def test_unlabelled_texts_in_the_form_of_acl_imdb_are_not_a_class(tmp_path, unlabelled):
+    folders_of_classes = [f"{split}/{label}" for split in ("train", "test") for label in "np"]
+    names = [f"{place}/{i}_7.txt" for place in folders_of_classes for i in range(3)]
+    files_in(tmp_path, *names, f"{unlabelled}/0_0.txt", "README", "imdb.vocab", "train/urls.txt")
+    listing = texts(tmp_path)
+    assert len(listing.files) == 12
+    found = {f"{entry.split}/{entry.label}" for entry in listing.files}
+    assert found == set(folders_of_classes)
+    (warning,) = [line for line in listing.warnings if "unsup" in line]
+    assert warning == (
+        f"the folder '{unlabelled}' is not used, because its name says that its texts have no "
+        "labels; the command parallel can use them: set data.unlabelled to this folder"
+    )
+
+
+def test_a_class_named_unlabelled_in_every_split_is_a_class(tmp_path):
+    names = [f"{split}/{label}/1.png" for split in ("train", "test") for label in ("a", "unsorted")]
+    assert {entry.label for entry in folder(files_in(tmp_path, *names)).files} == {"a", "unsorted"}
+
+
+def test_tables_of_splits_in_a_folder_are_to_be_joined(tmp_path):
+    files_in(tmp_path, "train.csv", "test.csv", "val.csv")
+    message = "if 'test.csv', 'train.csv', 'val.csv' are the splits of a table, join them into one"
+    with pytest.raises(ValueError, match=message):
+        folder(tmp_path)
+
+
 # CSV.
 
 

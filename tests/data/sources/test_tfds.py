@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from tiny_tfds import picture, write
+from tiny_tfds import picture, words, write, write_texts
 
 from tl_keras.config.text import from_tree
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import contents
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.sources import tfds as source
@@ -172,3 +173,49 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message):
         listed(tmp_path, tmp_path, "beans")
     assert not list((tmp_path / "cache").rglob("unpacked.json"))
+
+
+# Texts.
+
+OWN = {"backbone": "any.keras"}
+
+
+def config_of_texts(folder, tmp_path, **data):
+    """Returns a config; its model is a file, since every backbone belongs to a modality."""
+    data = {"source": "tfds", "name": "tiny_reviews", "path": str(folder), **data}
+    return RunConfig(data=data, model=OWN, cache={"path": str(tmp_path / "cache")})
+
+
+def test_texts_become_files(tmp_path):
+    folder = write_texts(tmp_path / "data", {"train": [0, 1] * 10, "test": [1, 0, 1]})
+    dataset = load(config_of_texts(folder, tmp_path, modality="text"))
+    assert dataset.classes == ("bad", "good")
+    assert [len(dataset.splits[split]) for split in SPLITS] == [16, 4, 3]
+    read = contents.reader(dataset.root)
+    found = {read(e.file).decode(): e.label for split in SPLITS for e in dataset.splits[split]}
+    assert (found[words(0)], found[words(1)], found[words(100)]) == (0, 1, 1)
+    assert {example.file.rpartition(".")[2] for example in dataset.splits["train"]} == {"txt"}
+
+
+def test_texts_without_a_label_are_not_used(tmp_path):
+    folder = write_texts(tmp_path / "data", {"train": [0, 1] * 9, "test": [-1, -1]})
+    config = config_of_texts(folder, tmp_path, modality="text")
+    (warning,) = source.list_tfds(config, tmp_path / "unpacked").warnings
+    assert warning == "2 texts in split 'test' of 'tiny_reviews' have no label"
+
+
+def test_texts_can_be_streamed(tmp_path):
+    folder = write_texts(tmp_path / "data", {"train": [0, 1] * 10, "validation": [1, 0, 1]})
+    dataset = load(config_of_texts(folder, tmp_path, modality="text", stream=True))
+    assert [len(dataset.splits[split]) for split in SPLITS] == [16, 3, 4]
+    assert dataset.shards.one(dataset.splits["train"][0].file).decode().startswith("Käfer")
+
+
+def test_another_modality_is_named(tmp_path):
+    texts = write_texts(tmp_path / "texts", {"train": [0, 1] * 10})
+    with pytest.raises(ValueError, match="'text' has texts: set data.modality to 'text'$"):
+        load(config_of_texts(texts, tmp_path, modality="image"))
+    images = write(tmp_path / "images", {"train": [0, 1]})
+    config = config_of_texts(images, tmp_path, name="tiny_shapes", modality="text")
+    with pytest.raises(ValueError, match="'image' has images: set data.modality to 'image'$"):
+        load(config)

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from tl_keras.config.data import TABLES
 from tl_keras.config.paths import ARCHIVES
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
@@ -83,8 +84,14 @@ def _hint(top: "Folder", listing: Listing) -> str:
 
 
 def _table_hint(top: "Folder") -> str:
-    """Returns a hint, as the end of a message, if a CSV file in the folder may list the labels."""
-    files = [name for name in top.files if name.lower().endswith(".csv")]
+    """Returns a hint, as the end of a message, if tables in the folder may list the labels."""
+    files = [name for name in top.files if os.path.splitext(name)[1].lower() in TABLES]
+    splits = [name for name in files if split_of(os.path.splitext(name)[0])]
+    if len(splits) > 1:
+        return (
+            f"; if {shortened(splits)} are the splits of a table, join them into one table with a "
+            "column 'split' whose values are train, val and test, and set data.path to this table"
+        )
     return f"; if {files[0]!r} lists the labels, set data.path to this file" if files else ""
 
 
@@ -134,7 +141,7 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
                 place = _unwrapped(inside[path], listing)
                 _warn_of_unused(place, listing)
                 classes += [(inner, inner.name, splits[path]) for inner in place.folders]
-        return classes
+        return _without_unlabelled(classes, listing, modality)
     filled = [inside[folder] for folder in top if has_files(inside[folder])]
     for folder in filled:
         if layout.is_unlabelled(folder.path.name):
@@ -153,6 +160,27 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
         return [(inner, label, split_of(inner.name)) for inner, label in below]
     _warn_of_equal_names(filled, listing)
     return [(folder, folder.name, "") for folder in top]
+
+
+def _without_unlabelled(classes: Classes, listing: Listing, modality: str) -> Classes:
+    """Returns the class folders without a folder such as `train/unsup` that no other split has."""
+    counts = Counter(label for _, label, _ in classes)
+    kept = []
+    for folder, label, split in classes:
+        if layout.is_unlabelled(label) and counts[label] == 1:
+            listing.warnings.append(_unlabelled(folder, listing.root, modality))
+        else:
+            kept.append((folder, label, split))
+    return kept
+
+
+def _unlabelled(folder: Path, root: Path, modality: str) -> str:
+    """Returns a warning that a folder is not used because its name says that it lacks labels."""
+    return (
+        f"the folder {folder.relative_to(root).as_posix()!r} is not used, because its name says "
+        f"that its {plain_nouns(modality)[1]} have no labels; the command parallel can use them: "
+        "set data.unlabelled to this folder"
+    )
 
 
 def _unwrapped(folder: Folder, listing: Listing) -> Folder:
@@ -183,14 +211,17 @@ def _refuse_other_examples(
     examples = plain_nouns(modality)[1]
     for other in filter(has_files, others):
         name = other.path.name
-        if may_hold_examples(other, modality):
+        if layout.is_unlabelled(name):
+            listing.warnings.append(_unlabelled(other.path, root, modality))
+        elif may_hold_examples(other, modality):
             raise ValueError(
                 f"data.path: {str(root)!r} has {name!r} beside {train.name}/, but {name!r} is not "
                 "named after a split; expected either train/, val/ (or validation/) and test/ with "
                 f"class folders inside, or only class folders; move or rename {name!r}, and set "
                 f"data.unlabelled to it if its {examples} have no labels"
             )
-        listing.warnings.append(f"the folder {name!r} has no {examples} and is not used")
+        else:
+            listing.warnings.append(f"the folder {name!r} has no {examples} and is not used")
 
 
 def _check_splits(splits: dict[Path, str], listing: Listing) -> None:

@@ -23,6 +23,7 @@ FILLERS = {
     *("set", "sets", "data", "dataset", "split", "folder", "files", "examples", "samples"),
     *(word for modality in MODALITIES for word in part(modality, "config").FOLDER_WORDS),
 }
+UNLABELLED = {"unlabeled", "unlabelled", "unsorted", "unsup", "unsupervised"}
 # Files and folders that operating systems, NAS boxes and other programs leave behind. Thumbnails
 # and deleted files among them must not be trained on.
 LEFTOVERS = {
@@ -63,7 +64,7 @@ def _words(name: str) -> list[str]:
 
 def is_unlabelled(name: str) -> bool:
     """Returns whether a folder name, such as `unlabelled`, says that the examples lack labels."""
-    return bool({"unlabeled", "unlabelled", "unsorted"} & set(_words(name)))
+    return bool(UNLABELLED & set(_words(name)))
 
 
 def is_passed_over(name: str) -> bool:

@@ -20,7 +20,7 @@ from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.sources.folders import list_class, list_folder
 from tl_keras.data.sources.layout import split_of
 from tl_keras.data.wording import number_of
-from tl_keras.modalities import nouns, part
+from tl_keras.modalities import MODALITIES, nouns, part
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
 
@@ -210,9 +210,23 @@ def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
         raise ValueError(
             f"data.name: {name!r} is not a data set for {config.modality} {config.task}; expected "
             f"the features {sources.FEATURE!r} and 'label'; received {features}"
+            f"{_other_modality(named, config.modality)}"
         )
     sources.check_feature(example, name)
     return names
+
+
+def _other_modality(features: dict[str, Any], modality: str) -> str:
+    """Returns which modality to set, as the end of a message, if features are of another one."""
+    for other in MODALITIES:
+        sources = part(other, "sources")
+        feature = features.get(sources.FEATURE) if sources.FEATURE and other != modality else None
+        if feature is not None and sources.is_feature(feature):
+            examples = nouns(other)[1]
+            return (
+                f"; the feature {sources.FEATURE!r} has {examples}: set data.modality to {other!r}"
+            )
+    return ""
 
 
 def _prepare(builder: Any, name: str) -> None:
