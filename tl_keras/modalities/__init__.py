@@ -89,12 +89,17 @@ copies: finds near-duplicates.
 examine: lists examples that people should look at, such as unusually dark images.
   examine(dataset, inputs, settings) -> dict    the findings
   lines(findings) -> [str]      the findings as lines of the log
-explain: pictures(model, dataset, inputs, answers, config, folder)   writes the report's pictures
+explain: pictures(model, dataset, inputs, answers, config, folder)   writes what the report shows of
+                                single examples, and `index.json` with the lists `mistakes`,
+                                `augmented` and perhaps `right`, see `image/explain.py`
 show: HTML and sentences about examples, for the report.
-  thumbnails(run, files)        a small picture of each file
-  written(run, name)            a picture that `explain` wrote
-  image(picture, alt)           a picture as HTML
-  explained(run, heat, alt, original)    a heat map as HTML
+  thumbnails(run, files)        a small picture of each file, or the beginning of a text
+  written(run, name)            a picture or a text that `explain` wrote; `name` is the value in
+                                index.json
+  image(picture, alt)           a picture or a text as HTML
+  explained(run, heat, original, file, answer) -> [HTML]    an example with the parts that support
+                                an answer: `heat` is what `written` returned, `original` what
+                                `thumbnails` returned, or None
   prepared(settings) -> str     describes the model's input in a few words
   on_device(device, right) -> str    sentences on the scores of the shipped file on original files
   findings(found) -> {title: HTML}    findings of `examine` that only this modality has

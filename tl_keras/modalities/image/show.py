@@ -89,11 +89,15 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
     )
 
 
-def explained(run: RunFiles, heat: Picture, alt: str, original: Picture | None) -> str:
-    """Returns an `<img>` of a heat map, which the report shows beside the original image."""
+def explained(
+    run: RunFiles, heat: Picture, original: Picture | None, file: str, answer: str
+) -> list[str]:
+    """Returns an `<img>` of the original image, if there is one, and one of the heat map."""
     # If the model sees a stretched picture, show it in the proportions of the original.
     stretched = (run.tree.get("image") or {}).get("resize", "stretch") == "stretch"
-    return image(heat, alt, original if stretched else None)
+    alt = f"Heat map of {file}: where the model saw {answer}"
+    shown = [image(original, file)] if original else []
+    return [*shown, image(heat, alt, original if stretched else None)]
 
 
 def _digits(files: Sequence[str]) -> list[Picture | None]:

@@ -1,14 +1,252 @@
-"""Finds the words that spoke for an answer, for the report."""
+"""Finds the words that support an answer, and shows augmented training texts, for the report.
 
+The report only reads files and loads no model. So the words are found while the model is in
+memory.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras import tasks
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import ragged
+from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.inputs import Inputs
+from tl_keras.maybe import Maybe
+from tl_keras.modalities.text import tokens
+from tl_keras.modalities.text.augment import augment, num_columns
+from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.excerpts import Mark, excerpt, to_json
+from tl_keras.modalities.text.originals import original
+from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
+from tl_keras.modalities.text.words import Word, read_of, split
 from tl_keras.run.files import write_json
+from tl_keras.training.network.model import logits_of
+
+MISTAKES = 12
+RIGHT = 4
+SAMPLES, VIEWS = 6, 3
+MOST_WORDS = 64  # words that are hidden one by one; in a longer text, several words together
+MARKED = 10  # marked words of a text, at most
+WEAKEST = 0.15  # A weaker word is not marked; 1 is the weight of the strongest word of a text.
+NEGLIGIBLE = 0.01  # Below this change of the score, no word counts.
+MOST_VALUES = 8192  # token ids of a batch
+SHORT = 200  # characters of an augmented text that are shown
+EMPTY = np.empty(0, np.int32)
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]  # See `scorer`.
 
 
 def pictures(
-    model: Any, dataset: Any, inputs: Any, answers: Any, config: Any, folder: Path
+    model: keras.Model,
+    dataset: Dataset,
+    inputs: dict[str, Inputs],
+    probabilities: dict[str, np.ndarray],
+    config: RunConfig,
+    folder: Path,
 ) -> None:
-    """Writes what the report shows of single texts."""
-    folder.mkdir(exist_ok=True)
-    write_json(folder / "index.json", {"mistakes": [], "augmented": []})
+    """Writes texts with marked words and augmented training texts to an index for the report.
+
+    The index, `index.json`, has three lists:
+
+    - `mistakes`: wrongly answered texts, each with `file`, `split` and `heat`, an excerpt with
+      marked words, see `excerpts`. `heat` is None if no word is marked: no word changes the answer,
+      the text cannot be read, or the answer is from the model of a fold, not from `model`.
+    - `right`: some rightly answered texts, in the same form.
+    - `augmented`: training texts, each with `file`; `original`, an excerpt of the text; and
+      `views`, excerpts of its augmented versions.
+
+    Args:
+      model: maps token ids `(batch, length) int32` to answers; has a layer `logits`.
+      probabilities: the answers, by split. Texts of test are shown, or of val if test was not
+        measured.
+      folder: folder for the index. An existing folder is removed first.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    split = next(name for name in ("test", "val") if name in probabilities)
+    answers, labels, text_of = probabilities[split], inputs[split].labels, original(dataset)
+    # Rounded like predictions.csv, so that the report chooses the same mistakes.
+    rounded, metrics = np.round(answers, 6), tasks.of(dataset.task, "metrics")
+    wrong = metrics.worst(rounded, labels, len(labels))
+    # In cross-validation, the answers on val come from the models of the folds, not from `model`.
+    of_folds = dataset.whole and split == "val"
+    chosen = {
+        "mistakes": list(wrong[:MISTAKES]),
+        "right": [] if of_folds else _some_right(labels, wrong),
+    }
+    score = None if of_folds else scorer(model, dataset.task)
+    index: dict[str, Any] = {}
+    for name, places in chosen.items():
+        examples = [(dataset.splits[split][i], answers[i : i + 1]) for i in places]
+        index[name] = [
+            _entry(example, split, answer, text_of, score, config.settings)
+            for example, answer in examples
+        ]
+    index["augmented"] = _augmented(dataset, inputs["train"], config, text_of)
+    write_json(folder / "index.json", index)
+
+
+def _some_right(labels: np.ndarray, wrong: Sequence[int]) -> list[int]:
+    """Returns the indices of up to `RIGHT` rightly answered examples, of different labels."""
+    right = np.setdiff1d(np.arange(len(labels)), np.array(wrong, np.int64))
+    return right[_spread(labels[right], RIGHT)].tolist()
+
+
+def _spread(labels: np.ndarray, count: int) -> list[int]:
+    """Returns the indices of up to `count` examples, from as many classes as possible.
+
+    The examples are sorted by label, and evenly spaced ones are taken.
+    """
+    order = np.argsort(labels, kind="stable")
+    steps = np.linspace(0, len(order) - 1, min(count, len(order)))
+    return order[steps.round().astype(int)].tolist()
+
+
+def _entry(
+    example: Example,
+    split: str,
+    answer: np.ndarray,
+    text_of: Callable[[Example], str],
+    score: Maybe[Score],
+    settings: TextConfig,
+) -> dict[str, Any]:
+    """Returns the entry of the index for one example.
+
+    Args:
+      answer: the answer to explain, `(1, columns)`.
+      score: a function that `scorer` returned; None if no words are to be marked.
+    """
+    marks: list[Mark] = []
+    text = ""
+    with contextlib.suppress(OSError):  # The file was removed during training.
+        text = text_of(example)
+        marks = marked(text, answer, score, settings) if score else []
+    heat = to_json(excerpt(text, marks)) if marks else None
+    return {"file": example.file, "split": split, "heat": heat}
+
+
+def scorer(model: keras.Model, task: str = tasks.DEFAULT) -> Score:
+    """Returns a function from token ids and an answer to the score of this answer, `(batch,)`.
+
+    The function takes `(batch, length) int32` and `(1, columns)`. For classification, the score is
+    the logit of the class that the answer prefers.
+    """
+    raw = logits_of(model)
+    explained = tasks.of(task, "layer").explained
+    signature = [tf.TensorSpec((None, None), tf.int32)]  # Compiled once for all lengths.
+    infer = tf.function(lambda ids: raw(ids, training=False), signature)
+
+    def score(ids: np.ndarray, answer: np.ndarray) -> np.ndarray:
+        rows = max(1, MOST_VALUES // ids.shape[1])
+        parts = [infer(ids[i : i + rows]).numpy() for i in range(0, len(ids), rows)]
+        scores = np.concatenate(parts)
+        return np.asarray(explained(tf.constant(scores), np.repeat(answer, len(ids), 0)))
+
+    return score
+
+
+def marked(text: str, answer: np.ndarray, score: Score, settings: TextConfig) -> list[Mark]:
+    """Returns the words that most support an answer or speak against it; [] if no word counts.
+
+    Args:
+      answer: the answer to explain, `(1, columns)`.
+      score: a function that `scorer` returned.
+    """
+    vocabulary = read(settings.vocabulary)
+    words = words_read(text, settings)
+    changes = weights(words, answer, score, vocabulary)
+    strongest = np.abs(changes).max(initial=0)
+    if strongest < NEGLIGIBLE:
+        return []
+    shares = changes / strongest
+    order = np.argsort(-np.abs(shares), kind="stable")[:MARKED]
+    kept = sorted(int(i) for i in order if abs(shares[i]) >= WEAKEST)
+    return [Mark(words[i].start, words[i].end, float(shares[i])) for i in kept]
+
+
+def words_read(text: str, settings: TextConfig) -> list[Word]:
+    """Returns the words of a text that the model reads."""
+    vocabulary = read(settings.vocabulary)
+    ends = (vocabulary.start is not None) + (vocabulary.end is not None)
+    room = settings.length - ends if isinstance(settings.length, int) else None
+    return read_of(split(text, tokens.encoder_of(vocabulary), MOST_WORDS), room)
+
+
+def weights(
+    words: Sequence[Word], answer: np.ndarray, score: Score, vocabulary: Vocabulary
+) -> np.ndarray:
+    """Returns by how much the score falls if a word is hidden, `(words,)` (occlusion).
+
+    A word is hidden by the mask token in the place of each of its tokens.
+    """
+    hidden = vocabulary.unknown if vocabulary.mask is None else vocabulary.mask
+    whole = [list(word.ids) for word in words]
+    rows = [_framed(whole, vocabulary)]
+    for i, ids in enumerate(whole):
+        instead = [] if hidden is None else [hidden] * len(ids)
+        rows.append(_framed([*whole[:i], instead, *whole[i + 1 :]], vocabulary))
+    # Padded like the batches of evaluation.
+    scores = score(ragged.of([np.array(row, np.int32) for row in rows], EMPTY)[:], answer)
+    return scores[0] - scores[1:]
+
+
+def _framed(words: Sequence[Sequence[int]], vocabulary: Vocabulary) -> list[int]:
+    return tokens.framed([i for ids in words for i in ids], vocabulary, None)
+
+
+def _augmented(
+    dataset: Dataset, inputs: Inputs, config: RunConfig, text_of: Callable[[Example], str]
+) -> list[dict[str, Any]]:
+    operations = config.settings.augmentations
+    if not operations or config.fit.is_head_alone or inputs.lengths is None:
+        return []  # Without fine-tuning, the head is fitted on texts without augmentation.
+    chosen = _spread(inputs.labels, SAMPLES)
+    shown = views(inputs.take(np.array(chosen)), chosen, len(inputs), config)
+    vocabulary, entries = read(config.settings.vocabulary), []
+    for i, place in enumerate(chosen):
+        example = dataset.splits["train"][place]
+        with contextlib.suppress(OSError):
+            original = to_json(excerpt(text_of(example), characters=SHORT))
+            written = [to_json(excerpt(as_text(view[i], vocabulary), (), SHORT)) for view in shown]
+            entries.append({"file": example.file, "original": original, "views": written})
+    return entries
+
+
+def views(ids: np.ndarray, indices: Sequence[int], count: int, config: RunConfig) -> np.ndarray:
+    """Augments texts as the first epochs of training do: one view of each text per epoch.
+
+    Args:
+      ids: `(texts, length) int32`.
+      indices: index of each text among all training examples.
+      count: number of all training examples.
+
+    Returns:
+      `(views, texts, length) int32`.
+    """
+    operations, shown = config.settings.augmentations, []
+    # Each epoch shows one view; `auto` always trains for at least `VIEWS` epochs.
+    epochs = VIEWS if config.fit.epochs == "auto" else config.fit.epochs
+    for view in range(min(VIEWS, epochs, config.fit.views or VIEWS)):
+        numbers = tf.random.stateless_uniform(
+            (count, num_columns(operations)), (2 * config.seed, view)
+        )
+        shown.append(augment(tf.constant(ids), tf.gather(numbers, indices), operations).numpy())
+    return np.stack(shown)
+
+
+def as_text(ids: np.ndarray, vocabulary: Vocabulary) -> str:
+    """Returns token ids as a text for people, without start, end and padding."""
+    outside = {0, vocabulary.start, vocabulary.end}
+    words = [vocabulary.tokens[i] for i in ids.tolist() if i not in outside]
+    if vocabulary.kind == "wordpiece":
+        return " ".join(words).replace(" ##", "")
+    # Other tokenisers mark the start of a word, by the signs of SentencePiece or of GPT-2.
+    return "".join(words).replace("\u2581", " ").replace("\u0120", " ").strip()
