@@ -92,6 +92,7 @@ def test_lengths_count_the_tokens_that_are_cut_off_too(tmp_path):
     assert found["odd"] == [
         {
             "file": "row 42",
+            "text": f"{long[:59]}…",
             "tokens": 302,
             "why": "the model reads only the first 64 of 302 tokens",
         }

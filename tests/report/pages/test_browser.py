@@ -4,6 +4,7 @@ import json
 import shutil
 
 import handmade
+import handmade_text
 import pytest
 from handmade_search import several_architectures
 from PIL import Image
@@ -46,10 +47,11 @@ def pages(tmp_path_factory) -> dict:
         for file in files:
             shutil.copy(run / file, name / file)
     written = {path.name: page.write(path) for path in (run, audit, begun, searched)}
+    written["texts"] = page.write(handmade_text.make(folder / "of_texts"))
     return written | {"comparison": side_by_side.write([run, other], folder / "comparison.html")}
 
 
-NAMES = ("run", "audit", "begun", "searched", "comparison")
+NAMES = ("run", "audit", "begun", "searched", "texts", "comparison")
 LOOKS = {"light": ("light", 1100), "dark": ("dark", 1100), "phone": ("light", 360)}
 
 

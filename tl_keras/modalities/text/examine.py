@@ -21,6 +21,7 @@ LONG = 3.0  # tokens, in multiples of the 95th percentile
 FEWEST_LONG = 64  # tokens; must be crossed together with LONG
 ONE_WORD = 6  # tokens; a text of one word is unusual if the median of all texts is larger
 FEW_CUT = 0.05  # Texts that are cut off are listed if at most this share is.
+BEGINNING = 60  # characters of a listed text
 ALMOST_ALL = 0.9  # share of the texts; those in another script or language are then listed
 
 
@@ -36,12 +37,12 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: TextConfig) -
       - `rare`: a list of classes with few examples, each with `class`, `n` and `why`.
       - `lengths`: numbers of tokens, with start and end: `n`, the number of texts; `median`, `p95`
         and `longest`; `limit`, the largest number that the model reads, and `truncated`, the share
-        of texts that have more; `odd`, a list of texts of unusual length, each with `file`,
-        `tokens` and `why`.
+        of texts that have more; `odd`, a list of texts of unusual length, each with `file`, `text`
+        (its beginning), `tokens` and `why`.
       - `scripts`: `n`, the number of texts; `scripts` and `languages`, the number of texts in each,
         most frequent first; `odd`, a list of texts in another script or language than almost all
-        others, each with `file`, `script` and `why`. Texts whose language is uncertain are not
-        counted in `languages`.
+        others, each with `file`, `text`, `script` and `why`. Texts whose language is uncertain are
+        not counted in `languages`.
 
       `near_duplicates` is missing if the texts are more than `copies.MAX_EXAMPLES`, or are read
       from shards. `lengths` is missing if the texts are not kept in memory. `scripts` is missing if
@@ -112,7 +113,8 @@ def _lengths(
             why = "a single word" if _num_words(texts[i]) else "no word"
         else:
             continue
-        odd.append({"file": example.file, "tokens": count, "why": why})
+        text = "" if texts is None else beginning(texts[i])
+        odd.append({"file": example.file, "text": text, "tokens": count, "why": why})
     return {
         "n": len(whole),
         "median": median,
@@ -130,6 +132,12 @@ def num_tokens(text: str, settings: TextConfig) -> int:
     return len(tokens.framed(tokens.encoder_of(words)(text), words, None))
 
 
+def beginning(text: str) -> str:
+    """Returns the first characters of a text, in one line."""
+    line = " ".join(text[: 2 * BEGINNING].split())
+    return line if len(line) <= BEGINNING else f"{line[:BEGINNING].rstrip()}…"
+
+
 def _num_words(text: str) -> int:
     return len(re.findall(r"\w+(?:['’-]\w+)*", text))
 
@@ -141,14 +149,15 @@ def _scripts(examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any
     all_scripts, languages = Counter(written), Counter(filter(None, spoken))
     script, language = _usual(all_scripts), _usual(languages)
     odd = []
-    for example, own, guess in zip(examples, written, spoken, strict=True):
+    for example, text, own, guess in zip(examples, texts, written, spoken, strict=True):
         if script not in (None, own):
             why = "no letters" if own == scripts.NO_LETTERS else f"{own} instead of {script} script"
         elif language is not None and guess not in ("", language):
             why = f"probably {guess} instead of {language}"
         else:
             continue
-        odd.append({"file": example.file, "script": own, "why": why})
+        entry = {"file": example.file, "text": beginning(text)}
+        odd.append({**entry, "script": own, "why": why})
     return {
         "n": len(texts),
         "scripts": dict(all_scripts.most_common()),

@@ -142,12 +142,12 @@ def explained(
       answer: the answer that the words support.
     """
     named = []
-    for sign, words in ((1, "for"), (-1, "against")):
+    for sign, word in ((1, "for"), (-1, "against")):
         marks = sorted((m for m in heat.marks if sign * m.weight > 0), key=lambda m: -abs(m.weight))
         found = list(dict.fromkeys(heat.text[mark.start : mark.end] for mark in marks))[:NAMED]
         if found:
-            quoted = ", ".join(f"<b>{escape(word)}</b>" for word in found)
-            named.append(f"{words} {escape(answer)}: {quoted}")
+            quoted = ", ".join(f"<b>{escape(own)}</b>" for own in found)
+            named.append(f"{word} {'it' if named else escape(answer)}: {quoted}")
     line = f'<p class="words">{"; ".join(named)}</p>' if named else ""
     return [image(heat, file) + line]
 
@@ -229,10 +229,11 @@ def _lengths(lengths: dict) -> str:
         named.append(("the model reads at most", f"{count(lengths['limit'])} tokens"))
         named.append(("texts that are cut off", percent(lengths.get("truncated"))))
     rows = [
-        [escape(entry.get("file")), count(entry.get("tokens")), escape(entry.get("why") or NOTHING)]
+        [*_named(entry), count(entry.get("tokens")), escape(entry.get("why") or NOTHING)]
         for entry in _odd(lengths)
     ]
-    return _measured(lengths, named, ["Text", "Tokens", "Why"], rows, ODD["lengths"], (1,))
+    columns = ["File", "Beginning", "Tokens", "Why"]
+    return _measured(lengths, named, columns, rows, ODD["lengths"], (2,))
 
 
 def _scripts(scripts: dict) -> str:
@@ -244,10 +245,14 @@ def _scripts(scripts: dict) -> str:
         )
         if isinstance(counts, dict) and counts
     ]
-    rows = [
-        [escape(entry.get("file")), escape(entry.get("why") or NOTHING)] for entry in _odd(scripts)
-    ]
-    return _measured(scripts, named, ["Text", "Why"], rows, ODD["scripts"])
+    rows = [[*_named(entry), escape(entry.get("why") or NOTHING)] for entry in _odd(scripts)]
+    return _measured(scripts, named, ["File", "Beginning", "Why"], rows, ODD["scripts"])
+
+
+def _named(entry: dict) -> list[str]:
+    """Returns two cells: the name of a text, and its beginning."""
+    beginning = f'<span dir="auto">{escape(entry.get("text") or NOTHING)}</span>'
+    return [escape(entry.get("file")), beginning]
 
 
 def _odd(part: dict) -> list[dict]:
