@@ -8,7 +8,7 @@ import numpy as np
 
 from tl_keras import modalities
 from tl_keras.data import check_files, store
-from tl_keras.data.inputs import Inputs, reader
+from tl_keras.data.inputs import Inputs, is_variable, read_all, reader
 from tl_keras.modalities import part
 from tl_keras.run.run import OF_A_MODEL, Run
 
@@ -22,10 +22,15 @@ def checked(files: list[Path], run: Run) -> dict[str, Any]:
 
 
 def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) -> Inputs:
-    """Returns the files as inputs; each file is decoded, at full size, only when it is used."""
-    decoder = part(run.config.modality, "prepare").decoder
-    decoded = decoder(checked, run.config.settings, fraction=False)
-    return Inputs(labels, None, reader(files, decoded))
+    """Returns the files as inputs, decoded at full size.
+
+    Each file is decoded only when it is used, unless prepared examples have different lengths.
+    """
+    settings = run.config.settings
+    read = reader(files, part(run.config.modality, "prepare").decoder(checked, settings, False))
+    if is_variable(settings):
+        return Inputs(labels, read_all(read, len(files), settings, "prepare"))
+    return Inputs(labels, None, read)
 
 
 def recorded(run: Run) -> dict[str, Any]:

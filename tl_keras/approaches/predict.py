@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.inputs import Inputs, stacked
 from tl_keras.data.paths import printable
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part
@@ -110,8 +109,8 @@ def _predictions(
         of_files = features.outputs(infer, inputs)
     if arrays:
         prepare = part(run.config.modality, "prepare").prepare
-        prepared = [prepare(tf.constant(array), run.config.settings) for array in arrays]
-        inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
+        prepared = [np.asarray(prepare(array, run.config.settings)) for array in arrays]
+        inputs = Inputs(np.zeros(len(arrays), np.int64), stacked(prepared, run.config.settings))
         of_arrays = features.outputs(infer, inputs)
     rows = {True: iter(of_files), False: iter(of_arrays)}
     for example in good:

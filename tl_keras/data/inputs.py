@@ -1,7 +1,7 @@
 """Holds the prepared examples of a split: in memory, on disk, or decoded when they are read."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -155,9 +155,7 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     if dataset.root is None:
         raw = dataset.raw[[example.index for example in examples]]
         array = part(config.modality, "prepare").embedded(raw, settings)
-        if _is_variable(settings):
-            array = ragged.of(array, np.empty((0,), settings.dtype))
-        return Inputs(labels, array)
+        return Inputs(labels, stacked(array, settings) if is_variable(settings) else array)
     decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
         return Inputs(labels, None, _one_by_one(dataset, decoded))
@@ -168,10 +166,8 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
         # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
         _fill(array, untuned(examples.batch(16).prefetch(4)), f"decode {split}")
 
-    if _is_variable(settings):
-        rows = untuned(read(tf.data.Dataset.range(len(examples)))).as_numpy_iterator()
-        rows = list(progress(rows, f"prepare {split}", len(examples), " examples"))
-        return Inputs(labels, ragged.of(rows, np.empty((0,), settings.dtype)))
+    if is_variable(settings):
+        return Inputs(labels, read_all(read, len(examples), settings, f"prepare {split}"))
     shape, dtype = (len(examples), *settings.shape), np.dtype(settings.dtype)
     needed = int(np.prod(shape)) * dtype.itemsize
     if needed <= MEMORY_SHARE * free_memory():
@@ -184,9 +180,22 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     return Inputs(labels, None, read)
 
 
-def _is_variable(settings: Any) -> bool:
+def is_variable(settings: Any) -> bool:
     """Returns whether prepared examples have different lengths."""
     return settings.shape[0] is None
+
+
+def stacked(examples: Sequence[np.ndarray], settings: Any) -> Arrays:
+    """Returns prepared examples as one array; as a `Ragged` if they have different lengths."""
+    if is_variable(settings):
+        return ragged.of(examples, np.empty((0,), settings.dtype))
+    return np.stack(examples)
+
+
+def read_all(read: Read, count: int, settings: Any, title: str) -> Arrays:
+    """Reads and prepares `count` examples, and returns them as `stacked` does."""
+    examples = untuned(read(tf.data.Dataset.range(count))).as_numpy_iterator()
+    return stacked(list(progress(examples, title, count, " examples")), settings)
 
 
 Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # From index and content to the example.
