@@ -5,6 +5,8 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from tl_keras.config import text as configs
+from tl_keras.data.load import load
 from tl_keras.modalities.text import sources
 from tl_keras.modalities.text.drawn import intents
 
@@ -45,6 +47,17 @@ def test_words_alone_say_something_but_not_everything():
     model = LogisticRegression(C=10.0).fit(words.transform(texts[train]), labels[train])
     # Chance is 0.125.
     assert 0.4 < model.score(words.transform(texts[~train]), labels[~train]) < 0.8
+
+
+def test_texts_are_split_like_other_data():
+    config = configs.from_tree({"data": {"source": "intents", "test": 0.4}})
+    assert config.modality == "text"
+    data = load(config)
+    assert data.classes == intents.CLASSES
+    seen = {split: {example.digest for example in data.splits[split]} for split in data.splits}
+    assert sum(len(digests) for digests in seen.values()) == 610
+    assert len(set().union(*seen.values())) == 610
+    assert 0.3 < len(seen["test"]) / 610 < 0.5
 
 
 def test_drawn_texts_are_the_bytes_of_their_files():
