@@ -71,6 +71,8 @@ losses: losses and calibration of NumPy arrays.
   raw_of(answers) -> raw outputs from which `layer.answer` computes these answers. If different
                                   raw outputs give the same answers, they must still do so after all
                                   are divided by the same temperature
+  support(raw, answers) -> (n,)   how much raw outputs support given answers, such as log odds;
+                                  words of texts are weighed by its change
   head_scores(answers, targets) -> dict   scores of the answers that a head gives, including MAIN
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...}    the validation metrics of an epoch
                                   or of a fitted head

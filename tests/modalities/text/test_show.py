@@ -43,8 +43,8 @@ def test_marked_words_are_also_named_in_a_line(run):
     (html,) = show.explained(run, Excerpt(text, tuple(marks)), None, "a.txt", "<bad>")
     line = html.partition('<p class="words">')[2]
     assert line == (
-        "for &lt;bad&gt;: <b>slow</b>, <b>dull</b>, <b>a</b>, <b>b</b>, <b>c</b>; "
-        "against it: <b>fine</b></p>"
+        "for &lt;bad&gt;: “<b>slow</b>”, “<b>dull</b>”, “<b>a</b>”, “<b>b</b>”, “<b>c</b>”; "
+        "against it: “<b>fine</b>”</p>"
     )
 
 

@@ -32,7 +32,7 @@ WHY_ODD = (
 )
 EXPLAINED = (
     "Bold, underlined words support the prediction; words with a dotted underline speak against "
-    "it. The stronger the colour, the more the answer changes if the word is hidden from the model."
+    "it. The stronger the colour, the more the answer changes without the word."
 )
 NOT_EXPLAINED = (
     "No words are marked, because no single word of these texts changes the answers, or because "
@@ -146,7 +146,7 @@ def explained(
         marks = sorted((m for m in heat.marks if sign * m.weight > 0), key=lambda m: -abs(m.weight))
         found = list(dict.fromkeys(heat.text[mark.start : mark.end] for mark in marks))[:NAMED]
         if found:
-            quoted = ", ".join(f"<b>{escape(own)}</b>" for own in found)
+            quoted = ", ".join(f"“<b>{escape(own)}</b>”" for own in found)
             named.append(f"{word} {'it' if named else escape(answer)}: {quoted}")
     line = f'<p class="words">{"; ".join(named)}</p>' if named else ""
     return [image(heat, file) + line]

@@ -75,6 +75,25 @@ def raw_of(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, EPSILON))
 
 
+def support(logits: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Returns the log odds, by the logits, of the class that each row of probabilities prefers.
+
+    Log odds also change where a probability is almost 0 or 1.
+
+    Args:
+      logits: `(n, classes)`.
+      probabilities: `(n, classes)`, such as those of the same examples before a change.
+
+    Returns:
+      `(n,) float64`.
+    """
+    rows, classes = np.arange(len(logits)), probabilities.argmax(-1)
+    others = logits.astype(np.float64)
+    preferred = others[rows, classes]
+    others[rows, classes] = -np.inf
+    return preferred - np.logaddexp.reduce(others, axis=-1)
+
+
 def head_scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Returns `accuracy` and `log_loss` of the probabilities that a head computes."""
     right = float((probabilities.argmax(-1) == labels).mean())
