@@ -1,6 +1,6 @@
 """Compares the tokenisers on random texts of all of Unicode.
 
-Runs only on request and takes a minute or two on one core:
+Runs only on request and takes some minutes on one core:
 
     python -m pytest -n 0 tests/fuzz_tokens.py
 
@@ -9,9 +9,11 @@ that it finds becomes a text of unicode_texts.py.
 """
 
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
+import text_devices
 import unicode_texts
 import vocabularies
 
@@ -25,6 +27,8 @@ AT_ONCE = 5000
 @pytest.mark.parametrize("name", vocabularies.NAMES)
 def test_all_tokenisers_give_the_same_ids(name, tmp_path):
     words = vocabularies.named(name, tmp_path / "files")
+    spec = text_devices.spec_of("english" if name == "english" else str(tmp_path / "files"))
+    program = text_devices.compiled(tmp_path, spec) if shutil.which("g++") else None
     reference = vocabularies.reference(words)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
@@ -37,4 +41,7 @@ def test_all_tokenisers_give_the_same_ids(name, tmp_path):
         expected = [entry.ids for entry in reference.encode_batch(valid, add_special_tokens=False)]
         assert [wordpiece.encode(text, words) for text in texts] == expected
         framed = [[words.start, *ids, words.end] for ids in expected]
-        assert graph(tf.constant([text.encode() for text in valid])).to_list() == framed
+        contents = [text.encode() for text in valid]
+        assert graph(tf.constant(contents)).to_list() == framed
+        if program:
+            assert [pieces for _, pieces in text_devices.ids_of(program, contents)] == expected

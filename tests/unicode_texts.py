@@ -29,6 +29,11 @@ BY_HAND = (
     "http://example.org/~a?b=c&d=%20 user@example.org 1,234.56 3e-4 C++ #tag @user",
     "word\u00a0word\u2009word\u202fword\u205fword\u3000word\u1680word\u180eword\u2060word",
 )
+NOT_UTF8 = [
+    *(b"caf\xc3", b"\xe4\xbd\xa0\xe4\xbd", b"a\xff\xfeb", b"\xc3A\xe2\x82B\xf0\x9f\x99C", b"\x80"),
+    *(b"a\xed\xa0\x80b\x80", b"\xc0\xafa", b"\xf4\x90\x80\x80b", b"\xf8\x88\x80\x80\x80c"),
+    *(b"\xe0\x80\x80d", b"\xed\xbf", b"\xf0\x80\x80\x80e"),
+]
 # Parts of Unicode in which characters are drawn alike: first and last character, and weight.
 PLACES = (
     (0x20, 0x7E, 30),

@@ -6,14 +6,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import pytest
 import tokenizers
 import unicode_texts
 import vocabularies
-from text_devices import ABOUT, CLASSES, SENTENCES, examples_of, model_file
+from text_devices import (
+    ABOUT,
+    CLASSES,
+    COMPILE,
+    SENTENCES,
+    compiled,
+    examples_of,
+    filled,
+    ids_of,
+    model_file,
+    spec_of,
+)
 from tokenizers import models, pre_tokenizers
 
 from tl_keras.modalities.text import bundle, tokens
@@ -22,24 +32,7 @@ from tl_keras.modalities.text.device import predict
 from tl_keras.modalities.text.tokens import vocabulary, wordpiece
 
 FUZZED = 5000
-# Both programs read texts as a line with the number of bytes, and then the bytes.
-CPP = """
-#include <iostream>
-#include "tokens.h"
-int main(int, char** given) {
-  const Tokens tokens(given[1], given[2]);
-  if (!tokens.ready()) return 2;
-  std::string size;
-  while (std::getline(std::cin, size)) {
-    std::string text(std::stoul(size), ' ');
-    std::cin.read(&text[0], text.size());
-    for (const int32_t id : tokens.Encode(text)) std::cout << id << ' ';
-    std::cout << '/';
-    for (const int32_t id : tokens.Pieces(text)) std::cout << ' ' << id;
-    std::cout << std::endl;
-  }
-}
-"""
+# Reads texts as CPP does.
 KOTLIN = """
 import java.io.DataInputStream
 import java.io.File
@@ -110,17 +103,6 @@ inline int32_t TfLiteTensorNumDims(const TfLiteTensor*) { return 2; }
 inline TfLiteType TfLiteTensorType(const TfLiteTensor*) { return kTfLiteFloat32; }
 inline const void* TfLiteTensorData(const TfLiteTensor* t) { return t->values; }
 """
-FLAGS = ("-std=c++11", "-Wall", "-Wextra", "-Werror", "-O2")
-
-
-def spec_of(location: str, length: int = 64) -> dict:
-    return bundle.spec_of(TextConfig(length=length, vocabulary=location), CLASSES, "float32", 0.25)
-
-
-def filled(folder: Path, name: str, spec: dict, fixed: int = 0) -> None:
-    text = Template((bundle.FOLDER / name).read_text(encoding="utf-8"))
-    values = bundle.words(spec, fixed)
-    (folder / name).write_text(text.safe_substitute(values), encoding="utf-8")
 
 
 def location_of(name: str, folder: Path) -> str:
@@ -128,24 +110,16 @@ def location_of(name: str, folder: Path) -> str:
     return "english" if name == "english" else str(folder)
 
 
-def check_program(command: list[str], folder: Path, spec: dict) -> None:
+def check_program(command: list[str], spec: dict) -> None:
     """Fails unless a program gives the ids of wordpiece.py for all texts of the tests."""
     words = vocabulary.read(spec["vocabulary"])
     texts = [*unicode_texts.BY_HAND, *unicode_texts.fuzzed(FUZZED, 2, words.tokens)]
     texts = [unicode_texts.valid(text) for text in (*texts, *unicode_texts.long_lines(100_000))]
-    contents = [text.encode() for text in texts]
-    contents += [b"caf\xc3", b"a\xff\xfeb", b"\xc3A\xe2\x82B\xf0\x9f\x99C", b"a\xed\xa0\x80b\x80"]
-    contents += [b"\xc0\xafa", b"\xf4\x90\x80\x80b", b"\xf8\x88\x80\x80\x80c", b"\xe0\x80\x80d"]
-    sent = b"".join(b"%d\n%b" % (len(content), content) for content in contents)
-    files = [str(folder / name) for name in ("vocab.txt", "characters.txt")]
-    done = subprocess.run([*command, *files], input=sent, stdout=subprocess.PIPE, check=True)
-    lines = done.stdout.decode().splitlines()
-    assert len(lines) == len(contents)
+    contents = [text.encode() for text in texts] + unicode_texts.NOT_UTF8
     wrong = []
-    for content, line in zip(contents, lines, strict=True):
-        actual = [[int(i) for i in part.split()] for part in line.split("/")]
+    for content, actual in zip(contents, ids_of(command, contents), strict=True):
         pieces = wordpiece.encode(content.decode("utf-8", "replace"), words)
-        if actual != [tokens.framed(pieces, words, spec["length"]), pieces]:
+        if actual != (tokens.framed(pieces, words, spec["length"]), pieces):
             wrong.append(content)
     assert wrong == []
 
@@ -154,11 +128,7 @@ def check_program(command: list[str], folder: Path, spec: dict) -> None:
 @pytest.mark.parametrize("name", vocabularies.NAMES)
 def test_cpp_gives_the_ids_of_training(name, tmp_path):
     spec = spec_of(location_of(name, tmp_path / "vocabulary"))
-    bundle.write_tokeniser(tmp_path, spec)
-    filled(tmp_path, "tokens.h", spec)
-    (tmp_path / "main.cc").write_text(CPP)
-    subprocess.run(["g++", *FLAGS, "main.cc", "-o", "main"], cwd=tmp_path, check=True)
-    check_program([str(tmp_path / "main")], tmp_path, spec)
+    check_program(compiled(tmp_path, spec), spec)
 
 
 @pytest.mark.skipif(not shutil.which("kotlinc"), reason="no Kotlin compiler on this machine")
@@ -170,7 +140,8 @@ def test_kotlin_gives_the_ids_of_training(name, tmp_path):
     (tmp_path / "main.kt").write_text(KOTLIN)
     line = ["kotlinc", "Tokens.kt", "main.kt", "-include-runtime", "-d", "main.jar"]
     subprocess.run(line, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
-    check_program(["java", "-jar", str(tmp_path / "main.jar")], tmp_path, spec)
+    files = [str(tmp_path / name) for name in ("main.jar", "vocab.txt", "characters.txt")]
+    check_program(["java", "-jar", *files], spec)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
@@ -183,9 +154,7 @@ def test_the_cpp_program_classifies_lines(tmp_path, fixed):
     header = tmp_path / "tensorflow" / "lite" / "c" / "c_api.h"
     header.parent.mkdir(parents=True)
     header.write_text(C_API)
-    subprocess.run(
-        ["g++", *FLAGS, "-I.", "classify.cc", "-o", "classify"], cwd=tmp_path, check=True
-    )
+    subprocess.run([*COMPILE, "-I.", "classify.cc", "-o", "classify"], cwd=tmp_path, check=True)
 
     def run(*given: str) -> subprocess.CompletedProcess:
         texts = "A good film\n\nÜber alles".encode()

@@ -50,16 +50,8 @@ def test_one_megabyte_in_one_line():
 
 def test_bytes_that_are_not_utf8_are_left_out():
     words = vocabulary.read("english")
-    cut = [
-        b"caf\xc3",
-        b"\xe4\xbd\xa0\xe4\xbd",
-        b"a\xff\xfeb",
-        b"\xc3A\xe2\x82B\xf0\x9f\x99C",
-        b"\x80",
-    ]
-    cut += [b"a\xed\xa0\x80b", b"\xc0\xafa", b"\xf4\x90\x80\x80b", b"\xf8\x88\x80\x80\x80c"]
-    actual = function(words)(tf.constant(cut)).to_list()
-    texts = [text.decode("utf-8", "replace") for text in cut]
+    actual = function(words)(tf.constant(unicode_texts.NOT_UTF8)).to_list()
+    texts = [text.decode("utf-8", "replace") for text in unicode_texts.NOT_UTF8]
     assert actual == [framed(wordpiece.encode(text, words), words, None) for text in texts]
 
 

@@ -11,13 +11,16 @@ const val LONGEST_WORD = 100 // characters; a longer word is unknown
 /** [vocabulary]: the lines of vocab.txt. [characters]: the lines of characters.txt. */
 class Tokens(vocabulary: List<String>, characters: List<String>) {
     private val ids = HashMap<String, Int>()
-    private val longest = vocabulary.maxOf { it.length }
+    private var longest = 0 // characters of the longest token
     private val ranges = HashMap<String, ArrayList<IntArray>>()
     private val changes = hashMapOf("decompose" to HashMap<Int, IntArray>(), "lower" to HashMap())
     private val rank = HashMap<Int, Int>() // canonical combining classes above 0, in their order
 
     init {
-        vocabulary.forEachIndexed { id, token -> ids[token] = id }
+        vocabulary.forEachIndexed { id, token ->
+            ids[token] = id
+            longest = maxOf(longest, token.length)
+        }
         for (line in characters) {
             val parts = line.split(' ')
             if (parts[0] != "#") for (entry in parts.drop(1)) add(parts[0], entry)

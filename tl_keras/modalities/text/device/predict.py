@@ -28,7 +28,8 @@ def tokeniser(spec, folder=HERE, encoder=None):
     if spec["tokeniser"] == "wordpiece":
         if encoder is None:
             from wordpiece import encoder
-        tokens = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        # Not `read_text`, which would take other characters for line ends, too.
+        tokens = (folder / "vocab.txt").read_bytes().decode("utf-8").split("\n")[:-1]
         how = (spec["lowercase"], spec["strip_accents"], spec["split_chinese"])
         encode = encoder(tokens, spec["unknown"], *how)
     else:

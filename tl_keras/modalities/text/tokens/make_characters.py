@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tl_keras.run.files import write_text
 
+PAGE = 256  # characters
+HIGHEST = "\u0345"  # The only character of the highest combining class.
 HANGUL = range(0xAC00, 0xD7A4)  # wordpiece.py computes the decomposition of these syllables.
 HEADER = """\
 # What BERT's normaliser does to characters; written by make_characters.py, read by wordpiece.py.
@@ -36,7 +38,17 @@ def table() -> dict[str, list[str]]:
     clean, split = normaliser(clean_text=True), normaliser(handle_chinese_chars=True)
     strip, lower = normaliser(strip_accents=True), normaliser(lowercase=True)
     decompose, words = NFD().normalize_str, BertPreTokenizer().pre_tokenize_str
-    characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    changes = (clean, split, strip, lower, decompose)
+    characters = []
+    for start in range(0, 0x110000, PAGE):
+        page = [chr(c) for c in range(start, start + PAGE) if not 0xD800 <= c < 0xE000]
+        text = "".join(page)
+        # NFD moves a combining character before one of a higher class.
+        mixed = "".join(f"a{HIGHEST}{c}" for c in page)
+        # Most pages have no character that changes.
+        changed = any(change(text) != text for change in changes) or decompose(mixed) != mixed
+        if changed or len(words(f"a{text}a")) > 1:
+            characters += page
     return {
         "drop": _ranges(c for c in characters if not clean(c)),
         "space": _ranges(c for c in characters if clean(c) == " "),

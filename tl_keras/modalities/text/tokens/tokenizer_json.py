@@ -146,7 +146,8 @@ def _is_plain(content: Mapping[str, Any], unknown: int | None) -> bool:
         and model.get("max_input_chars_per_word", LONGEST_WORD) == LONGEST_WORD
         # Other added tokens are found in a text before it is split into words.
         and all(entry.get("special") for entry in content.get("added_tokens") or ())
-        and not any("\n" in token for token in model["vocab"])  # vocab.txt cannot hold them.
+        # vocab.txt cannot contain line ends.
+        and not any("\n" in token or "\r" in token for token in model["vocab"])
     )
 
 
