@@ -52,9 +52,11 @@ def reader(root: Path) -> Callable[[str], bytes]:
 
 def read(address: Path) -> bytes:
     """Returns the content of the example at an address. Raises OSError as `reader` does."""
-    if holder(address) == address:
+    found = find_table(address)
+    if found is None or not found[1]:
         return address.read_bytes()
-    return reader(address.parent)(address.name)
+    column, name = os.path.split(found[1])
+    return _cell(table_at(found[0]), column, name, address.parent)
 
 
 def holder(address: Path) -> Path:

@@ -297,6 +297,23 @@ def test_unlabelled_texts_in_the_form_of_acl_imdb_are_not_a_class(tmp_path, unla
     )
 
 
+def test_files_that_are_no_texts_by_their_names_are_left_out(tmp_path):
+    files_in(tmp_path, "a/1.txt", "a/2.TXT", "a/3", "a/README.md", "b/1.text", "b/data.csv")
+    listing = texts(tmp_path)
+    assert {entry.file for entry in listing.files} == {"a/1.txt", "a/2.TXT", "a/3", "b/1.text"}
+    assert reasons(listing) == {
+        "a/README.md": "the suffix .md is not that of a text",
+        "b/data.csv": "the suffix .csv is not that of a text",
+    }
+    assert not any(entry.is_bad for entry in listing.quarantined)
+
+
+def test_texts_may_have_another_suffix(tmp_path):
+    files_in(tmp_path, "a/1.md", "b/1.md", "b/2.html")
+    config = {"data": {"path": str(tmp_path), "modality": "text"}, "model": {"backbone": "a.keras"}}
+    assert len(folders.list_folder(RunConfig(**config)).files) == 3
+
+
 def test_a_class_named_unlabelled_in_every_split_is_a_class(tmp_path):
     names = [f"{split}/{label}/1.png" for split in ("train", "test") for label in ("a", "unsorted")]
     assert {entry.label for entry in folder(files_in(tmp_path, *names)).files} == {"a", "unsorted"}

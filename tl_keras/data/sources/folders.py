@@ -14,6 +14,7 @@ from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
 from tl_keras.data.sources import layout
 from tl_keras.data.sources.layout import split_of
+from tl_keras.data.sources.suffixes import named_as_examples
 from tl_keras.data.sources.tree import (
     Folder,
     has_files,
@@ -71,7 +72,7 @@ def list_folder(config: RunConfig) -> Listing:
             f"{classes[0][1]!r}; {expected}{hint}"
         )
     _warn_of_empty(classes, listing)
-    return listing
+    return named_as_examples(listing, modality)
 
 
 def _hint(top: "Folder", listing: Listing) -> str:

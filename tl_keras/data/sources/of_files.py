@@ -5,6 +5,7 @@ from pathlib import Path
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources import folders, tables
+from tl_keras.data.sources.suffixes import named_as_examples
 from tl_keras.data.table_files.table import is_table
 from tl_keras.modalities import part
 
@@ -27,7 +28,7 @@ def list_unlabelled(path: Path, config: RunConfig, field: str) -> Listing:
     """
     if may_be_table(path, config.modality):
         return tables.list_unlabelled(path, config, field)
-    return folders.list_unlabelled(path)
+    return named_as_examples(folders.list_unlabelled(path), config.modality)
 
 
 def may_be_table(path: Path, modality: str) -> bool:

@@ -147,6 +147,7 @@ def _rows(rows: Table, columns: Columns) -> Iterator[Row]:
     labels, splits, groups = (
         rows.cells.get(name, empty) for name in (columns.label, "split", "group")
     )
+    known = {split: split_of(split) for split in set(map(str.strip, splits))}
     for number, path, label, split, group in zip(
         rows.numbers, paths, labels, splits, groups, strict=True
     ):
@@ -154,12 +155,12 @@ def _rows(rows: Table, columns: Columns) -> Iterator[Row]:
         if not name:
             raise ValueError(f"{where}, {rows.name(number)}: the column 'path' is empty")
         split, group = ("" if is_missing(cell.strip()) else cell.strip() for cell in (split, group))
-        if split and not split_of(split):
+        if split and not known[split]:
             raise ValueError(
                 f"{where}, {rows.name(number)}: expected 'train', 'val', 'test' or an empty cell "
                 f"in the column 'split'; received {split!r}"
             )
-        yield Row(name, label.strip(), split_of(split), group)
+        yield Row(name, label.strip(), known[split] if split else "", group)
 
 
 def _bad_rows(rows: Table, columns: Columns) -> list[Quarantined]:
