@@ -25,7 +25,7 @@ from tl_keras.config.messages import with_article
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
-from tl_keras.modalities import nouns
+from tl_keras.modalities import nouns, part
 from tl_keras.run import folder as runs
 from tl_keras.run.quiet import tensorflow_started
 from tl_keras.run.run import Run
@@ -214,8 +214,10 @@ def _predict(values: Flags, paths: list[str]) -> int:
     noun = nouns(run.config.modality)[0]
     if not paths:
         raise ValueError(f"predict: expected {noun} files or folders; received none")
-    for path in paths:
-        if not Path(path).expanduser().exists():
+    # For texts, an argument that is not a path is an example itself.
+    given = part(run.config.modality, "predict_inputs").as_given(paths)
+    for path, value in zip(paths, given, strict=True):
+        if isinstance(value, Path) and not value.exists():
             raise ValueError(
                 f"predict: expected {with_article(noun)} or a folder; {path!r} does not exist"
             )
