@@ -9,7 +9,7 @@ from typing import Any
 
 from tl_keras.config import text
 from tl_keras.config.data import source_of
-from tl_keras.modalities import MODALITIES
+from tl_keras.modalities import DEFAULT, MODALITIES
 
 # The sections that say which data a model learns from, and how.
 SECTIONS = ("data", *MODALITIES, "model", "fit")
@@ -43,12 +43,20 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
 
 
 def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:
-    defaults = text.to_tree(text.from_tree({"data": {"path": "."}}))
+    defaults = _defaults(_section(tree, "data").get("modality", "auto"))
     for section in SECTIONS:
         for field, value in _section(tree, section).items():
             name, usual = f"{section}.{field}", defaults.get(section, {}).get(field)
             if value != usual and name not in without:
                 yield f"{name}={_written(value)}"
+
+
+def _defaults(modality: str) -> dict[str, Any]:
+    """Returns the defaults of a modality as nested dicts; `auto` is the default modality."""
+    # The modality is set, because else the files in the current folder would decide.
+    given = modality if modality in MODALITIES else DEFAULT
+    tree = text.to_tree(text.from_tree({"data": {"path": ".", "modality": given}}))
+    return {**tree, "data": {**tree["data"], "modality": "auto"}}
 
 
 def _written(value: Any) -> str:

@@ -269,7 +269,7 @@ def test_bad_lines_are_left_out_with_their_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD, "has 3 bad lines of 3 .*line 1 is not JSON: .*expected JSON lines: one object on"),
+        (GOOD, "has 3 bad lines of 3; line 1 is not JSON: .*expected JSON lines: one object on"),
         ('[\n{"text": "a"},\n{"text": "b"}\n]\n', "is one JSON array; expected JSON lines"),
         (lines({"text": "a"}).encode("utf-16"), "is in UTF-16; save it as UTF-8"),
         (lines({"text": "a", "label": ["x", "y"]}), "line 1: the label is a list or an object"),

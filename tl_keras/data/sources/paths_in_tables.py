@@ -3,22 +3,20 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tl_keras.data import paths
-
-if TYPE_CHECKING:
-    from tl_keras.data.sources.tables import Row
+from tl_keras.data.examples import Listed
 
 
-def relative(file: Path, rows: "Sequence[Row]") -> "tuple[Path, list[Row]]":
+def relative(file: Path, rows: Sequence[Listed]) -> tuple[Path, list[Listed]]:
     """Returns the folder that the paths in a table are relative to, and rows with such paths."""
     root = _root(file, rows)
-    return root, [row._replace(name=_below(root, row.name)) for row in rows]
+    return root, [replace(row, file=_below(root, row.file)) for row in rows]
 
 
-def _root(file: Path, rows: "Sequence[Row]") -> Path:
+def _root(file: Path, rows: Sequence[Listed]) -> Path:
     """Returns the folder that the paths in a table are relative to.
 
     This is the folder of the file. But if the file is a link, and more of the paths exist in the
@@ -27,7 +25,7 @@ def _root(file: Path, rows: "Sequence[Row]") -> Path:
     if not file.is_symlink():
         return file.parent
     places = (file.parent, Path(os.path.realpath(file)).parent)
-    counts = [sum(os.path.lexists(place / row.name) for row in rows) for place in places]
+    counts = [sum(os.path.lexists(place / row.file) for row in rows) for place in places]
     return places[counts[1] > counts[0]]
 
 
@@ -42,11 +40,11 @@ def _below(root: Path, name: str) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
 
 
-def refuse_several_labels(file: Path, rows: "Sequence[Row]", expected: str) -> None:
+def refuse_several_labels(file: Path, rows: Sequence[Listed], expected: str) -> None:
     """Raises ValueError if rows give one file several labels."""
     labels = defaultdict(set)
     for row in rows:
-        labels[row.name].add(row.label)
+        labels[row.file].add(row.label)
     for path, names in labels.items():
         if len(names) > 1:
             given = " and ".join(sorted(names)[:2])

@@ -7,7 +7,6 @@ table has a column `path`, the files that these paths name.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from tl_keras import modalities, tasks
 from tl_keras.config.messages import with_article
@@ -21,15 +20,6 @@ from tl_keras.data.sources.table_columns import Columns
 from tl_keras.data.table_files import table
 from tl_keras.data.table_files.table import Table
 from tl_keras.data.wording import number_of
-
-
-class Row(NamedTuple):
-    """A row of a table; `name` is a path or, for a cell, a name such as `row 17`."""
-
-    name: str
-    label: str
-    split: str
-    group: str
 
 
 def list_table(config: RunConfig) -> Listing:
@@ -76,16 +66,16 @@ def list_table(config: RunConfig) -> Listing:
     doubtful = _doubtful_labels(labelled, names.NOUNS[0], rows.unit)
     listing = Listing(root, [], _bad_rows(rows, columns), [*warnings, *doubtful])
     nested = {rows.name(number) for number in rows.nested.get(columns.example, ())}
+    several = modalities.nouns(config.modality)[1]
     for row in dict.fromkeys(listed):
+        if columns.is_cell and row.file in nested:
+            continue
         if lacks_label(row.label):
-            listing.quarantined.append(Quarantined(row.name, _no_label(row.label), is_bad=False))
-        elif columns.is_cell:
-            if row.name not in nested:
-                listing.files.append(Listed(*row))
-        elif reason := paths_in_tables.refuse(row.name, root, modalities.nouns(config.modality)[1]):
-            listing.quarantined.append(Quarantined(row.name, reason))
+            listing.quarantined.append(Quarantined(row.file, _no_label(row.label), is_bad=False))
+        elif not columns.is_cell and (reason := paths_in_tables.refuse(row.file, root, several)):
+            listing.quarantined.append(Quarantined(row.file, reason))
         else:
-            listing.files.append(Listed(*row))
+            listing.files.append(row)
     return listing
 
 
@@ -135,8 +125,8 @@ def read(file: Path, source: str, field: str) -> Table:
     return rows
 
 
-def _rows(rows: Table, columns: Columns) -> Iterator[Row]:
-    """Yields each row, with the name of its split as `split_of` knows it.
+def _rows(rows: Table, columns: Columns) -> Iterator[Listed]:
+    """Yields the examples of all rows; the file of an example is a path or, for a cell, `row 17`.
 
     Raises:
       ValueError: a path is empty, or a split is unknown.
@@ -160,7 +150,7 @@ def _rows(rows: Table, columns: Columns) -> Iterator[Row]:
                 f"{where}, {rows.name(number)}: expected 'train', 'val', 'test' or an empty cell "
                 f"in the column 'split'; received {split!r}"
             )
-        yield Row(name, label.strip(), known[split] if split else "", group)
+        yield Listed(name, label.strip(), known[split] if split else "", group)
 
 
 def _bad_rows(rows: Table, columns: Columns) -> list[Quarantined]:
@@ -174,7 +164,7 @@ def _no_label(label: str) -> str:
     return f"no label: {label!r} means a missing label" if label else "no label"
 
 
-def _doubtful_labels(rows: list[Row], noun: str, unit: str) -> list[str]:
+def _doubtful_labels(rows: list[Listed], noun: str, unit: str) -> list[str]:
     """Returns warnings about labels such as `none`: they are used, but may mean a missing label."""
     counts = Counter(row.label for row in rows if row.label.lower() in MAY_BE_MISSING)
     return [

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras.data.table_files import limits
-from tl_keras.data.wording import shortened
 
 EXPECTED = 'expected JSON lines: one object on each line, such as {"text": "...", "label": "..."}'
 MAX_BAD_SHARE = 0.5
@@ -100,9 +99,7 @@ def _refuse_mostly_bad(file: Path, bad: list[tuple[int, str]], good: int) -> Non
     else:
         number, reason = bad[0]
         what = (
-            f"has {len(bad)} bad lines of {len(bad) + good} "
-            f"({shortened([f'line {number}' for number, _ in bad])}); line {number} is {reason}; "
-            f"{EXPECTED}"
+            f"has {len(bad)} bad lines of {len(bad) + good}; line {number} is {reason}; {EXPECTED}"
         )
     raise ValueError(f"{str(file)!r} {what}")
 
