@@ -5,7 +5,7 @@ from pathlib import Path
 
 import handmade
 
-from tl_keras.modalities.text.excerpts import Mark, excerpt, to_json
+from tl_keras.modalities.text.marking.excerpts import Mark, excerpt, to_json
 from tl_keras.run.files import write_json
 
 ARABIC = "الخدمة كانت سيئة والطعام بارد, لن أعود أبدا"

@@ -15,7 +15,7 @@ from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.text import explain, prepare
 from tl_keras.modalities.text.config import TextConfig
-from tl_keras.modalities.text.excerpts import from_json
+from tl_keras.modalities.text.marking.excerpts import from_json
 from tl_keras.modalities.text.tokens import encoder
 from tl_keras.modalities.text.tokens.vocabulary import read
 from tl_keras.report.facts import figures

@@ -8,7 +8,7 @@ import handmade_text
 import pytest
 
 from tl_keras.modalities.text import show
-from tl_keras.modalities.text.excerpts import Excerpt, Mark
+from tl_keras.modalities.text.marking.excerpts import Excerpt, Mark
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.report.sections import findings, mistakes, training

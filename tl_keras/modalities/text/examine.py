@@ -95,35 +95,41 @@ def _lengths(
       counts: the number of tokens of each text that the model reads, `(n,)`.
     """
     limit = settings.length if isinstance(settings.length, int) else None
-    whole = counts.copy()
+    whole = counts.tolist()
     if texts is not None and limit is not None:
-        for i in np.flatnonzero(counts >= limit):
+        for i in np.flatnonzero(counts >= limit).tolist():
             whole[i] = num_tokens(texts[i], settings)
     median, p95 = float(np.median(whole)), float(np.percentile(whole, 95))
-    cut = whole > counts if texts is not None else counts >= (limit or np.inf)
+    cut = np.array(whole) > counts if texts is not None else counts >= (limit or np.inf)
     lists_cut = 0 < cut.mean() <= FEW_CUT
     odd = []
-    for i, example in enumerate(examples):
-        count = int(whole[i])
+    for i, (example, count) in enumerate(zip(examples, whole, strict=True)):
+        text = None if texts is None else texts[i]
         if cut[i] and lists_cut:
             why = f"the model reads only the first {limit} of {count} tokens"
-        elif count > max(LONG * p95, FEWEST_LONG):
-            why = f"{count / median:.0f} times as long as the median text"
-        elif texts is not None and median > ONE_WORD >= count and _num_words(texts[i]) < 2:
-            why = "a single word" if _num_words(texts[i]) else "no word"
         else:
-            continue
-        text = "" if texts is None else beginning(texts[i])
-        odd.append({"file": example.file, "text": text, "tokens": count, "why": why})
+            why = _why_odd(count, median, p95, text)
+        if why:
+            shown = "" if text is None else beginning(text)
+            odd.append({"file": example.file, "text": shown, "tokens": count, "why": why})
     return {
         "n": len(whole),
         "median": median,
         "p95": p95,
-        "longest": int(whole.max()),
+        "longest": max(whole),
         "limit": limit,
         "truncated": round(float(cut.mean()), 4),
         "odd": odd,
     }
+
+
+def _why_odd(count: int, median: float, p95: float, text: str | None) -> str:
+    """Returns why a text of `count` tokens is unusually long or short; "" if it is neither."""
+    if count > max(LONG * p95, FEWEST_LONG):
+        return f"{count / median:.0f} times as long as the median text"
+    if text is None or not median > ONE_WORD >= count or _num_words(text) > 1:
+        return ""
+    return "a single word" if _num_words(text) else "no word"
 
 
 def num_tokens(text: str, settings: TextConfig) -> int:

@@ -23,10 +23,10 @@ from tl_keras.maybe import Maybe
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.augment import augment, num_columns
 from tl_keras.modalities.text.config import TextConfig
-from tl_keras.modalities.text.excerpts import Mark, excerpt, to_json
+from tl_keras.modalities.text.marking.excerpts import Mark, excerpt, to_json
+from tl_keras.modalities.text.marking.words import Word, read_of, split
 from tl_keras.modalities.text.originals import original
 from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
-from tl_keras.modalities.text.words import Word, read_of, split
 from tl_keras.run.files import write_json
 from tl_keras.training.network.model import logits_of
 

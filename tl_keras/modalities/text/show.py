@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras.data.contents import find_table, reader
-from tl_keras.modalities.text.excerpts import Excerpt, Mark, excerpt, from_json
+from tl_keras.modalities.text.marking.excerpts import Excerpt, Mark, excerpt, from_json
 from tl_keras.modalities.text.originals import decoded
 from tl_keras.report.drawings.markup import escape, facts, note, table
 from tl_keras.report.drawings.words import (
@@ -141,7 +141,7 @@ def explained(
       original: not used, since `heat` has the text.
       answer: the answer that the words support.
     """
-    named = []
+    named: list[str] = []
     for sign, word in ((1, "for"), (-1, "against")):
         marks = sorted((m for m in heat.marks if sign * m.weight > 0), key=lambda m: -abs(m.weight))
         found = list(dict.fromkeys(heat.text[mark.start : mark.end] for mark in marks))[:NAMED]
@@ -173,9 +173,10 @@ def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tup
       settings: the section `text` of a config, as read from a file and not validated.
       examined: the result of `examine`.
     """
-    lengths, length = examined.get("lengths") or {}, settings.get("length")
-    share, p95 = lengths.get("truncated"), lengths.get("p95")
-    if not all(map(is_number, (length, share, p95))) or share < 0.02:
+    lengths = examined.get("lengths") or {}
+    values = settings.get("length"), lengths.get("truncated"), lengths.get("p95")
+    length, share, p95 = (value if is_number(value) else 0 for value in values)
+    if not length or share < 0.02:
         return None
     larger = int(min(-(-p95 // 32) * 32, 2 * length))
     if larger <= length:

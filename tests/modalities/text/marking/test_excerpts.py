@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tl_keras.modalities.text.excerpts import Excerpt, Mark, excerpt, from_json, to_json
+from tl_keras.modalities.text.marking.excerpts import Excerpt, Mark, excerpt, from_json, to_json
 
 WORDS = [f"word{i:03d}" for i in range(300)]
 TEXT = " ".join(WORDS)

@@ -3,7 +3,7 @@
 import pytest
 
 from tl_keras.modalities.text import tokens
-from tl_keras.modalities.text.words import Word, read_of, split
+from tl_keras.modalities.text.marking.words import Word, read_of, split
 
 encode = tokens.encoder("english")
 

@@ -1,0 +1,1 @@
+"""Marks words in texts, and shortens long texts around the marked words."""
