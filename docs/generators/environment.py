@@ -13,6 +13,8 @@ VARIABLES = {
     "CUDA_VISIBLE_DEVICES": "The GPUs that TensorFlow uses, by number, as in `0,1`. `-1`: none.",
     "KERAS_BACKEND": "The backend of Keras. tl_keras runs on `tensorflow`: another value gives a "
     "warning and is not used for the time of a call.",
+    "KAGGLEHUB_CACHE": "Folder of the downloaded presets of KerasHub. Default: "
+    "`~/.cache/kagglehub`.",
     "KERAS_HOME": "Folder of Keras's settings (`keras.json`) and downloaded weights. Default: "
     "`~/.keras`.",
     "TF_CPP_MIN_LOG_LEVEL": "How much TensorFlow's C++ code logs: 0 everything, 3 only fatal "

@@ -125,7 +125,7 @@ def sizes_of(folder: str, options: Mapping[str, Value], field: str = "model.back
     where = f"{field}: {os.path.join(folder, 'config.json')!r}"
     if config.get("position_embedding_type", "absolute") != "absolute" or config.get("is_decoder"):
         raise ValueError(f"{where} describes a decoder, or relative positions; expected neither")
-    numbers = {name: _number(where, config, family, name) for name in LARGEST}
+    numbers = {name: number_of(where, config, family, name) for name in LARGEST}
     if numbers["width"] % numbers["heads"]:
         raise ValueError(f"{where}: {family.fields['heads']} does not divide the width")
     numbers["positions"] -= family.reserved
@@ -137,7 +137,7 @@ def sizes_of(folder: str, options: Mapping[str, Value], field: str = "model.back
     epsilon = config.get(family.fields.get("epsilon", ""), 1e-12)
     if not isinstance(epsilon, float) or not 0 < epsilon < 1:
         raise ValueError(f"{where}: {family.fields['epsilon']} is {epsilon!r}, not in 0..1")
-    embedding = "embedding" in family.fields and _number(where, config, family, "embedding")
+    embedding = "embedding" in family.fields and number_of(where, config, family, "embedding")
     return Sizes(
         layers=min(numbers["layers"], int(options.get("layers", numbers["layers"]))),
         width=numbers["width"],
@@ -218,7 +218,15 @@ def pooling_of(folder: str, field: str = "model.backbone") -> str:
     return "mean"
 
 
-def _number(where: str, config: Mapping[str, Any], family: Family, name: str) -> int:
+def number_of(where: str, config: Mapping[str, Any], family: Family, name: str) -> int:
+    """Returns one of a model's sizes, an attribute of `encoder.Sizes`, from its config.json.
+
+    Args:
+      where: the beginning of a message, which names the file.
+
+    Raises:
+      ValueError: the size is missing, or outside its range.
+    """
     value, most = config.get(family.fields[name]), LARGEST.get(name, LARGEST["width"])
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(
@@ -279,7 +287,8 @@ def rows_of(
 
     Args:
       num_rows: number of rows of the table.
-      trained: location of the vocabulary of the weights; None: in the folder, if at all.
+      trained: location of the vocabulary of the weights; None: in the folder, if at all; "":
+        unknown, so that only the number of rows can be compared.
 
     Raises:
       ValueError: the weights were trained with another vocabulary.
@@ -288,9 +297,11 @@ def rows_of(
 
     vocabulary = vocabularies.read(settings.vocabulary)
     files = (os.path.join(folder, name) for name in ("tokenizer.json", "vocab.txt"))
-    if trained or any(map(os.path.isfile, files)):
+    if trained is None and any(map(os.path.isfile, files)):
+        trained = folder
+    if trained:
         # Tables may have unused rows at the end, so the number of rows proves nothing.
-        own = vocabularies.read(trained or folder)
+        own = vocabularies.read(trained)
         fits = own.digest == vocabulary.digest and max(own.order) < num_rows
     else:
         fits = sorted(vocabulary.order) == list(range(num_rows))

@@ -38,10 +38,16 @@ def is_folder(backbone: Any) -> bool:
 
 
 def type_of(folder: str) -> str:
-    """Returns the `model_type` in a folder's config.json; "" if there is none."""
+    """Returns the kind of model in a folder: `model_type` in its config.json, or `keras_hub`.
+
+    Returns "" if config.json is damaged.
+    """
     try:
-        return str(json.loads((Path(folder) / "config.json").read_bytes())["model_type"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        config = json.loads((Path(folder) / "config.json").read_bytes())
+        if str(config.get("registered_name")).startswith("keras_hub>"):
+            return "keras_hub"
+        return str(config["model_type"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""  # The module of the folder says what is wrong with it.
 
 

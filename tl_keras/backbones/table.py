@@ -15,25 +15,31 @@ Such a module has:
                               backbone; the first is the default
   decided(name, options, weights)         optional: {field: value} for fields of the modality's
                               section that the backbone decides unless the config sets them
+  fetch(name)                 optional: downloads files on which the config depends
   from_folder(name, options, settings, folder)   optional: [(layer, arrays)] for `build`, from a
                               folder in Hugging Face's form
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from tl_keras.backbones import applications, model_file
+from tl_keras.backbones.keras_hub_presets import HANDLES
 from tl_keras.backbones.options import suggestion
 
 BACKBONES: dict[str, str] = {
     **dict.fromkeys(applications.BACKBONES, applications.__name__),
     **dict.fromkeys(("MiniLM-L6", "BERT"), "tl_keras.backbones.transformer"),
     "StaticEmbedding": "tl_keras.backbones.static_embedding",
+    **dict.fromkeys(HANDLES, "tl_keras.backbones.keras_hub"),
 }
-# Modules that build the model in a user's folder, by the `model_type` in its config.json.
-FOLDERS = {"model2vec": "tl_keras.backbones.static_embedding"}
+# Modules that build the model in a user's folder, by its `model_file.type_of`.
+FOLDERS = {
+    "model2vec": "tl_keras.backbones.static_embedding",
+    "keras_hub": "tl_keras.backbones.keras_hub",
+}
 OTHER_FOLDERS = "tl_keras.backbones.hugging_face"
 TRAINED = ("imagenet", "glyphs", "published", "minilm")  # Words of `model.weights`.
 
@@ -73,7 +79,7 @@ def check(model: Any, settings: Any) -> None:
         raise ValueError(
             f"model.backbone: {model.backbone} takes examples of the modality "
             f"{module.MODALITY!r}, but the modality of the data is {settings.modality!r}; expected "
-            f"{' or '.join(fitting) or 'a .keras file'}"
+            f"{_first(fitting) or 'a .keras file'}"
         )
     words = module.words(model.backbone)
     if model.weights in TRAINED and model.weights not in words:
@@ -83,6 +89,12 @@ def check(model: Any, settings: Any) -> None:
             f"{choices}, a weights file, or the folder of an earlier run"
         )
     module.check(model.backbone, model.options, settings, model.weights)
+
+
+def fetch(name: str) -> None:
+    """Downloads the files of a backbone on which the config depends, unless they are cached."""
+    if _is_listed(name) and (download := getattr(module_of(name), "fetch", None)):
+        download(name)
 
 
 def decided(model: Any) -> dict[str, Any]:
@@ -115,6 +127,11 @@ def block_pattern(name: str) -> str | None:
     Returns None for a user's .keras file.
     """
     return module_of(name).block_pattern(name) if _is_listed(name) else None
+
+
+def _first(names: Sequence[str]) -> str:
+    few = names[:5]
+    return " or ".join(few) + (" or another one" if len(few) < len(names) else "")
 
 
 def _is_listed(name: str) -> bool:

@@ -18,8 +18,9 @@ class ModelConfig(Section):
         "MobileNetV2",
         description="Name of a backbone, or a path. For images: a Keras Applications model, or a "
         ".keras file, which contains a functional or sequential model that takes one RGB image and "
-        "has no classifier. For texts: MiniLM-L6, BERT, StaticEmbedding, or a folder in Hugging "
-        "Face's form, with config.json, model.safetensors and the vocabulary.",
+        "has no classifier. For texts: MiniLM-L6, BERT, StaticEmbedding, a preset of KerasHub "
+        "such as bert_base_en (BERT, DistilBERT, RoBERTa and ALBERT; needs the extra 'text'), or a "
+        "folder in the form of Hugging Face, KerasHub or Model2Vec.",
         json_schema_extra={
             "expected": "the name of a backbone, the path of a .keras file, or a folder with the "
             "config.json of a text model"
@@ -47,12 +48,12 @@ class ModelConfig(Section):
         description="Where the backbone's weights come from: a weights file (.h5, .weights.h5, "
         ".keras), the folder of an earlier run with the same backbone, a folder in Hugging Face's "
         "form, or one of these words. imagenet: downloaded once by Keras; the default of Keras "
-        "Applications models. glyphs: weights that ship with tl_keras, trained on "
-        "drawn letters and symbols, for MobileNet with alpha 0.5. published: the weights of "
-        "MiniLM-L6, downloaded once; its default. minilm: a table that ships with tl_keras, for "
-        "StaticEmbedding; its default. own: the weights in the file or folder "
-        "that model.backbone names; the default if that is a path. none: random weights, "
-        "to train from scratch; the default of BERT.",
+        "Applications models. glyphs: weights that ship with tl_keras, trained on drawn letters "
+        "and symbols, for MobileNet with alpha 0.5. published: the weights of MiniLM-L6 and of "
+        "KerasHub's presets, downloaded once; their default. minilm: a table that ships with "
+        "tl_keras, for StaticEmbedding; its default. own: the weights in the file or folder that "
+        "model.backbone names; the default if that is a path. none: random weights, to train from "
+        "scratch; the default of BERT.",
         json_schema_extra={
             "expected": "'imagenet', 'glyphs', 'published', 'minilm', 'none', 'own' (the weights "
             "in a backbone's file or folder), a weights file, or the folder of an earlier run"

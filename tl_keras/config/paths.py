@@ -44,6 +44,7 @@ def check_paths(config: RunConfig) -> None:
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)
+        table.fetch(trial.model.backbone)
         weights.check(trial.model.backbone, trial.model.options, trial.model.weights)
         if model_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
