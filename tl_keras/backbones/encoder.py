@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 POOLING = ("mean", "first")
+EMBEDDINGS = "embeddings"  # Name of the block of the embeddings.
 BLOCK = r"^(embeddings|layer_\d+)_"  # The blocks are the embeddings and each layer.
 MASKED = -1e9  # Added to the attention scores of padding.
 
@@ -71,6 +72,19 @@ def encoder(name: str, sizes: Sizes, num_tokens: int, dtype: str = "float32") ->
     x = pooled(keras.ops.cast(x, "float32"), is_token, sizes.pooling)
     features = keras.layers.Activation("linear", dtype="float32", name="features")(x)
     return with_stable_names(keras.Model(token_ids, features), name)
+
+
+def auto_values(num_train: int) -> dict[str, Any]:
+    """Returns the values of `auto` fields of `fit` for a pretrained encoder.
+
+    The table of token vectors, half of the weights of a small encoder, is frozen, and all layers
+    are trained.
+
+    Args:
+      num_train: number of training examples.
+    """
+    epochs = round(min(24.0, max(2.0, 90 / num_train**0.5)))
+    return {"freeze": EMBEDDINGS, "epochs": epochs, "learning_rate": 1e-4}
 
 
 def pooled(states: Any, is_counted: Any, pooling: str) -> Any:

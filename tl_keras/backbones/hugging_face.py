@@ -55,6 +55,11 @@ def block_pattern(name: str) -> str:
     return encoder.BLOCK
 
 
+def auto_values(name: str, num_train: int) -> dict[str, Any]:
+    """Returns the values of `auto` fields of `fit`, see `encoder.auto_values`."""
+    return encoder.auto_values(num_train)
+
+
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
     """Returns the vocabulary, which lies in the folder, and the number of positions."""
     if not files.is_folder(name):  # A finished run keeps its config when the folder is gone.

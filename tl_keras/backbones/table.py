@@ -13,6 +13,8 @@ Such a module has:
   official(name, options, settings)       the model with the weights that its authors published
   words(name)                 the words of `model.weights` that stand for trained weights of this
                               backbone; the first is the default
+  auto_values(name, num_train)            optional: {field: value} for fields of `fit` that are
+                              `auto` and whose rule in `training.plan` does not hold
   decided(name, options, weights)         optional: {field: value} for fields of the modality's
                               section that the backbone decides unless the config sets them
   fetch(name)                 optional: downloads files on which the config depends
@@ -111,6 +113,18 @@ def default_weights(name: str) -> str:
     """Returns the default of `model.weights`; `none` if a backbone has no trained weights."""
     words = module_of(name).words(name)
     return words[0] if words else "none"
+
+
+def auto_values(name: str, num_train: int) -> dict[str, Any]:
+    """Returns the values of fields of `fit` that are `auto`, for a pretrained backbone.
+
+    Returns an empty dict if the rule of `training.plan` holds for the backbone.
+
+    Args:
+      num_train: number of training examples.
+    """
+    values = getattr(module_of(name), "auto_values", None) if _is_listed(name) else None
+    return values(name, num_train) if values else {}
 
 
 def options_of(name: str) -> Mapping[str, Any]:

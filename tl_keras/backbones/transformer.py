@@ -113,6 +113,11 @@ def block_pattern(name: str) -> str:
     return encoder.BLOCK
 
 
+def auto_values(name: str, num_train: int) -> dict[str, Any]:
+    """Returns the values of `auto` fields of `fit`, see `encoder.auto_values`."""
+    return encoder.auto_values(num_train)
+
+
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
     """Returns the vocabulary of a backbone's weights, and the number of its positions."""
     return {"vocabulary": VOCABULARY, "length": sizes_of(name, options).positions}

@@ -184,4 +184,5 @@ def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
     """Returns the training settings, with the config's `auto` fields resolved for a data set."""
     count = len(dataset.splits["train"])
     steps = batches.num_steps(count, config.fit.batch_size)
-    return resolved(config.fit, count, steps, pretrained)
+    of_backbone = table.auto_values(config.model.backbone, count)
+    return resolved(config.fit, count, steps, pretrained, of_backbone)

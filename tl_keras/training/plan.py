@@ -4,7 +4,10 @@ The values depend on the size of the data set. Each is computed once and passed 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +38,13 @@ class Plan:
     patience: int
 
 
-def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
+def resolved(
+    config: FitConfig,
+    num_train: int,
+    steps: int,
+    pretrained: bool,
+    of_backbone: Mapping[str, Any] = MappingProxyType({}),
+) -> Plan:
     """Returns the training settings for `num_train` training examples; a pure function.
 
     The rule follows BiT-HyperRule (arXiv 1912.11370): larger data sets train more layers for more
@@ -49,12 +58,18 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
       num_train: number of training examples.
       steps: steps per epoch.
       pretrained: True if the backbone has pretrained weights.
+      of_backbone: values for `auto` that the backbone has instead of this rule, if pretrained.
     """
+    keep = "average" if pretrained else "best"
     if pretrained:
         freeze: float | str = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
         epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
     else:
         freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3
+    if pretrained:
+        freeze = of_backbone.get("freeze", freeze)
+        epochs = of_backbone.get("epochs", epochs)
+        learning_rate = of_backbone.get("learning_rate", learning_rate)
     epochs = round(float(epochs)) if config.epochs == "auto" else config.epochs
     if config.freeze != "auto":
         freeze = config.freeze
@@ -63,7 +78,7 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
         epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
-        ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
+        keep if config.keep == "auto" else config.keep,
         max(10, round(300 / steps)) if config.patience == "auto" else config.patience,
     )
 
