@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tl_keras.data import batches
 from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export.formats import flatbuffer
+from tl_keras.export.formats.feeding import feed
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
 from tl_keras.run.result.exports import Latency
@@ -53,11 +54,7 @@ def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
     Returns:
       `{output name: array}` for this example. Quantised outputs are converted to floats.
     """
-    entrance = interpreter.get_input_details()[0]
-    if tuple(entrance["shape"]) != (1, *example.shape):
-        interpreter.resize_tensor_input(entrance["index"], (1, *example.shape))
-        interpreter.allocate_tensors()
-    interpreter.set_tensor(entrance["index"], example[None])
+    feed(interpreter, example)
     interpreter.invoke()
     outputs = {}
     for output in interpreter.get_output_details():

@@ -27,6 +27,7 @@ from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
 from tl_keras.export.formats import flatbuffer, integer_ends
+from tl_keras.export.formats.feeding import feed
 from tl_keras.export.formats.weighted_layers import (
     Layer,
     bias_of,
@@ -220,26 +221,31 @@ def _statistics(
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     tensors = {int(i) for operator in graph.operators for i in operator.outputs}
     tensors |= set(map(int, graph.inputs))  # Some modalities have float inputs.
     floats = [i for i in tensors if graph.tensors[i].type == schema.TensorType.FLOAT32]
     low, high = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf)
     total: dict[int, Any] = {}
+    without_channels = set()
     for example in examples:
-        interpreter.set_tensor(graph.inputs[0], example[None])
+        feed(interpreter, example)
         interpreter.invoke()
         for i in floats:
             values = interpreter.get_tensor(i)
             low[i] = min(low[i], values.min())
             high[i] = max(high[i], values.max())
             mean = values.reshape(-1, values.shape[-1]).mean(0) if values.ndim else values
-            total[i] = total.get(i, 0.0) + mean
+            if total.get(i, mean).shape == mean.shape:
+                total[i] = total.get(i, 0.0) + mean
+            else:  # The last axis is as long as the example, so it has no channels.
+                without_channels.add(i)
     names = {i: flatbuffer.name(model, i) for i in floats}
     shapes = {i: (1,) * len(graph.tensors[i].shape) for i in floats}
     ranges = {names[i]: _range(low[i], high[i], shapes[i]) for i in floats}
-    return ranges, {names[i]: total[i] / len(examples) for i in floats}
+    return ranges, {
+        names[i]: total[i] / len(examples) for i in floats if i not in without_channels
+    }
 
 
 def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
