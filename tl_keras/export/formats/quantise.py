@@ -136,9 +136,11 @@ def quantise(
         if name == "int16x8":
             # The add of a normalisation to -1..1 fails if its scales are (nearly) powers of two.
             floats |= set(range(calibrated.front.end if calibrated.front else 1))
-    for scope in sorted(calibrated.scopes[i] for i in floats):
+    if floats:
+        # One expression for all, because the quantizer compiles each for every operator.
+        scopes = "|".join(sorted({re.escape(calibrated.scopes[i]) for i in floats}))
         recipe.add_quantization_config(
-            f"^{re.escape(scope)}$", EVERYTHING, algorithm_key=AlgorithmName.NO_QUANTIZE
+            f"^(?:{scopes})$", EVERYTHING, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
     quantiser = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
     with warnings.catch_warnings(), np.errstate(over="ignore"):

@@ -11,7 +11,12 @@ SOURCES = ("intents",)  # Values of data.source that are inside the package.
 PREPARATION = ("length", "vocabulary")
 SEARCHED = ("length", "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
-DEFAULTS = {"model": {"backbone": "MiniLM-L6"}, "fit": {"batch_size": 16}}
+DEFAULTS = {
+    "model": {"backbone": "MiniLM-L6"},
+    "fit": {"batch_size": 16},
+    # Not int8: for transformers it is less accurate and slower than `dynamic`, and as large.
+    "export": {"formats": ("saved_model", "float32", "float16", "dynamic")},
+}
 SUFFIXES = (".txt", ".text")
 COLUMN = "text"  # Column of a table whose cells are examples.
 INPUT = "token_ids"  # The model's input layer.
