@@ -218,7 +218,7 @@ def bootstrap(examples):
 MARGIN = 0.0
 
 
-def kept(by, losses, scores):
+def kept(by, losses, scores, margin=None):
     return choose(losses)
 
 
@@ -230,7 +230,7 @@ def gain(losses, name):
     return float((losses[next(iter(losses))] - losses[name]).mean(0).sum())
 
 
-def may_gain(by, losses, scores):
+def may_gain(by, losses, scores, margin=None):
     return bool(losses.mean() > 0)
 
 
@@ -238,7 +238,7 @@ def uses_views(by):
     return True
 
 
-def together(by, standing):
+def together(by, standing, margin=None):
     names = dict.fromkeys(name for own in standing for name in own)
     totals = {n: sum(own.get(n, own["head"])["squared_error"] for own in standing) for n in names}
     return min(totals, key=totals.get)

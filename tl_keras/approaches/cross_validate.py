@@ -142,16 +142,18 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     choices = [result.chosen for result in results]
     regularisation, agreeing = None, list(every)
     if not config.model.is_pretrained:
-        kept, temperatures = "scratch", [choice.temperature for choice in choices]
+        kept, temperatures = "scratch", [chosen.temperature for chosen in choices]
     else:
         candidates = [result.model.candidates for result in results]
-        kept = tasks.of(config.task, "choice").together(config.fit.choose_by, candidates)
+        margin = plan_of(config, data.dataset, pretrained=True).margin
+        choice = tasks.of(config.task, "choice")
+        kept = choice.together(config.fit.choose_by, candidates, margin)
         temperatures = [named[kept].temperature for named in candidates if kept in named]
         agreeing = [
-            fold for fold, choice in zip(every, choices, strict=True) if choice.kept == kept
+            fold for fold, chosen in zip(every, choices, strict=True) if chosen.kept == kept
         ]
         regularisation = _regularisation(every)
-    epochs = [choice.epochs for choice in choices if choice.epochs]
+    epochs = [chosen.epochs for chosen in choices if chosen.epochs]
     correction = fold_calibration.correction(data, agreeing)
     temperature = float(np.exp(np.mean(np.log(temperatures)))) * correction
     return Chosen(

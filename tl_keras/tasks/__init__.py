@@ -103,18 +103,18 @@ intervals: 95% intervals by resampling, for the report.
                                   of the label) for each example
 
 choice: compares candidates, trials and approaches.
-  kept(by, losses, scores) -> name of the candidate to keep; `by` is `fit.choose_by`
+  kept(by, losses, scores, margin) -> name of the candidate to keep; `by` is `fit.choose_by`
   choose(losses) -> name of the candidate to keep, by losses only; `losses` maps the name of each
                                   candidate to its losses, `(1 + views, n)`; row 0 is for the
                                   unaugmented examples
   gain(losses, name) -> float     by how much the candidate's loss is lower than that of the first
                                   candidate
-  may_gain(by, losses, scores) -> bool    whether another candidate could be kept instead of the
-                                  first; `losses` and `scores` are those of the first one
+  may_gain(by, losses, scores, margin) -> bool    whether another candidate could be kept instead of
+                                  the first; `losses` and `scores` are those of the first one
   uses_views(by) -> bool          whether the choice uses augmented views
-  together(by, trainings) -> name of the one candidate that several trainings, such as folds, keep
-                                  in common; `trainings` has, for each training, the results of
-                                  `described` by name of the candidate
+  together(by, trainings, margin) -> name of the one candidate that several trainings, such as
+                                  folds, keep in common; `trainings` has, for each training, the
+                                  results of `described` by name of the candidate
   described(losses, scores) -> dict      scores of a candidate: {MAIN: ...} and one entry for each
                                   value of CHOOSE_BY
   paired(scores, others) -> {"won": ..., "lost": ...}     the number of examples on which the first
@@ -130,6 +130,8 @@ choice: compares candidates, trials and approaches.
   behind(best, other) -> (difference, low, high) or None      how much lower the trial `other`
                                   scores than the trial `best`, with the ends of the 95% interval;
                                   None if their records do not suffice
+                                  `margin` in these functions: the smallest gain for which another
+                                  candidate than the first is kept; None for MARGIN
   MARGIN                          the smallest gain that counts as more than chance
 
 exports: compares an exported file with the model (`reference`: the answers of the model).

@@ -34,6 +34,7 @@ from tl_keras.training.architecture import (
     with_random_head,
 )
 from tl_keras.training.fit import Fit
+from tl_keras.training.head import Head
 from tl_keras.training.learner import learner
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
@@ -218,19 +219,19 @@ def head_then_suffix(
     head = head_of(arch, config)
     with metrics.publisher(run.workdir, []) as publish:
         publish(head.history)
-    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     tunes = depth.cut != arch.output and plan.epochs > 0
     by_name = {"head": candidates.of_head(arch, config, head, views=tunes)}
     suffix: Any = None
     epochs = 0
-    if tunes and (choose or candidates.may_gain(run, by_name["head"])):
+    if tunes and (choose or candidates.may_gain(run, by_name["head"], plan.margin)):
+        _start(arch, config, plan, head)
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
         history = fit_suffix(run, arch, suffix, plan, head.history)
         epochs = train.best_epoch(history) if plan.keep == "best" else len(history)
         by_name |= candidates.of_suffix(arch, config, suffix, before)
-    kept = candidates.choose(run, by_name, choose)
+    kept = candidates.choose(run, by_name, plan.margin, choose)
     if kept == "head":
         models.start_from(model, arch.initial, head, config.model.dropout)
     else:
@@ -265,10 +266,10 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
     depth = depth_of(config, arch.backbone, plan)
     head = head_of_strength(arch, config, chosen.regularisation)
-    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     if chosen.kept == "head":
         models.start_from(model, arch.initial, head, config.model.dropout)
     else:
+        _start(arch, config, plan, head)
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
@@ -279,6 +280,22 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     models.fold_temperature(model, chosen.temperature)
     run.add(model=described(model, config, depth, chosen.kept, arch.earlier))
     return model
+
+
+# Regularisation of the head from which fine-tuning starts, as 1/C in scikit-learn. With a
+# converged head, the loss on a few hundred examples is almost 0 and no gradient is left.
+STRONG = 1000.0
+
+
+def _start(arch: Architecture, config: RunConfig, plan: Plan, head: Head) -> None:
+    """Sets the weights from which fine-tuning starts.
+
+    Args:
+      head: the head of the head-only model.
+    """
+    if plan.start == "regularised" and head.regularisation < STRONG:
+        head = head_of_strength(arch, config, STRONG)
+    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
 
 
 def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:

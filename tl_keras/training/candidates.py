@@ -128,13 +128,16 @@ def _candidate(
     return Candidate(values, losses, answers[0], scores, temperature)
 
 
-def may_gain(run: Run, head: Candidate) -> bool:
+def may_gain(run: Run, head: Candidate, margin: float | None) -> bool:
     """Returns True if a fine-tuned candidate could be chosen instead of the head-only one.
 
     If not, fine-tuning is left out, and the run's record says why.
+
+    Args:
+      margin: see `Plan.margin`.
     """
     by, choice = run.config.fit.choose_by, tasks.of(run.config.task, "choice")
-    if choice.may_gain(by, head.losses, head.scores):
+    if choice.may_gain(by, head.losses, head.scores, margin):
         return True
     why = (
         f"fine-tuning is left out: on the {len(head.scores)} validation examples, not even a model "
@@ -149,17 +152,26 @@ def may_gain(run: Run, head: Candidate) -> bool:
 Choice = Callable[[Mapping[str, Candidate]], str]
 
 
-def choose(run: Run, by_name: Mapping[str, Candidate], override: Choice | None = None) -> str:
+def choose(
+    run: Run,
+    by_name: Mapping[str, Candidate],
+    margin: float | None,
+    override: Choice | None = None,
+) -> str:
     """Returns the name of the candidate to keep; records the results of all candidates in the run.
 
     Args:
       by_name: the candidates by name, from simple to complex.
+      margin: see `Plan.margin`.
       override: returns the name of the candidate to keep; None to choose by `fit.choose_by`.
     """
     by, task = run.config.fit.choose_by, run.config.task
     losses = {name: candidate.losses for name, candidate in by_name.items()}
     scores = {name: candidate.scores for name, candidate in by_name.items()}
-    kept = override(by_name) if override else tasks.of(task, "choice").kept(by, losses, scores)
+    if override:
+        kept = override(by_name)
+    else:
+        kept = tasks.of(task, "choice").kept(by, losses, scores, margin)
     record = {name: _described(name, by_name, task) for name in by_name}
     run.add(model=ModelRecord(candidates=record))
     listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())

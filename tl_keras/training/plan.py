@@ -28,6 +28,9 @@ class Plan:
         of the `best` epoch, or of the `last` one, if cross-validation already chose the number of
         epochs.
       patience: with `keep="best"`, training stops after this many epochs without improvement.
+      start: the head from which fine-tuning starts, `converged` or `regularised`.
+      margin: how much lower the summed validation loss of a fine-tuned candidate must be than that
+        of the head-only one; None for the margin of the task.
     """
 
     freeze: float | str
@@ -36,6 +39,8 @@ class Plan:
     steps: int
     keep: str
     patience: int
+    start: str = "converged"
+    margin: float | None = None
 
 
 def resolved(
@@ -61,6 +66,7 @@ def resolved(
       of_backbone: values for `auto` that the backbone has instead of this rule, if pretrained.
     """
     keep = "average" if pretrained else "best"
+    start, margin = of_backbone.get("start", "converged"), of_backbone.get("margin")
     if pretrained:
         freeze: float | str = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
         epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
@@ -80,6 +86,8 @@ def resolved(
         steps,
         keep if config.keep == "auto" else config.keep,
         max(10, round(300 / steps)) if config.patience == "auto" else config.patience,
+        start if config.start == "auto" else config.start,
+        margin if config.margin == "auto" else config.margin,
     )
 
 

@@ -245,9 +245,7 @@ def _statistics(
     names = {i: flatbuffer.name(model, i) for i in floats}
     shapes = {i: (1,) * len(graph.tensors[i].shape) for i in floats}
     ranges = {names[i]: _range(low[i], high[i], shapes[i]) for i in floats}
-    return ranges, {
-        names[i]: total[i] / len(examples) for i in floats if i not in without_channels
-    }
+    return ranges, {names[i]: total[i] / len(examples) for i in floats if i not in without_channels}
 
 
 def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -15,7 +15,12 @@ from tl_keras.tasks.shares import paired_interval
 MARGIN = 3.32
 
 
-def kept(by: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> str:
+def kept(
+    by: str,
+    losses: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
+    margin: float | None = None,
+) -> str:
     """Returns the name of the candidate to keep as the result of a training.
 
     Args:
@@ -23,17 +28,18 @@ def kept(by: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np.ndar
       losses: for each candidate, from simple to complex, log losses `(1 + views, examples)`.
       scores: for each candidate, in the same order, True for each example that it answers right,
         `(examples,)`.
+      margin: see `choose`.
     """
     if by == "accuracy":
         return most_accurate({name: right.mean() for name, right in scores.items()})
-    return choose(losses)
+    return choose(losses, margin)
 
 
-def choose(losses: Mapping[str, np.ndarray]) -> str:
+def choose(losses: Mapping[str, np.ndarray], margin: float | None = None) -> str:
     """Returns the name of the first candidate, unless another is clearly better on validation.
 
     A better candidate has no higher loss than the first on the original images, and its `gain` is
-    more than `MARGIN`. Two reasons for the margin and the augmented views:
+    more than the margin. Two reasons for the margin and the augmented views:
 
     - If a candidate answers all of twenty images right, more training makes it more confident, but
       often worse on new images.
@@ -43,12 +49,14 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
     Args:
       losses: for each candidate, from simple to complex, log losses in nats, `(1 + views,
         examples)`. Row 0 is for the original images, the other rows for augmented views of them.
+      margin: the margin in nats; None for `MARGIN`.
     """
+    margin = MARGIN if margin is None else margin
     first, *others = losses
     better = [
         name
         for name in others
-        if losses[name][0].sum() <= losses[first][0].sum() and gain(losses, name) > MARGIN
+        if losses[name][0].sum() <= losses[first][0].sum() and gain(losses, name) > margin
     ]
     return max(better, key=lambda name: gain(losses, name), default=first)
 
@@ -71,7 +79,7 @@ def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
     return float((losses[first] - losses[name]).mean(0).sum())
 
 
-def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
+def may_gain(by: str, losses: np.ndarray, scores: np.ndarray, margin: float | None = None) -> bool:
     """Returns True if some candidate could be kept instead of the first, given the first's results.
 
     Args:
@@ -79,11 +87,12 @@ def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
       losses: log losses of the first candidate, `(1 + views, examples)`: row 0 on the examples as
         they are, then a row for each augmented view of them.
       scores: True for each example that the first candidate answers right, `(examples,)`.
+      margin: see `choose`.
     """
-    return bool(scores.mean() < 1) if by == "accuracy" else can_lose(losses)
+    return bool(scores.mean() < 1) if by == "accuracy" else can_lose(losses, margin)
 
 
-def can_lose(losses: np.ndarray) -> bool:
+def can_lose(losses: np.ndarray, margin: float | None = None) -> bool:
     """Returns True if, given the first candidate's losses, `choose` could return another candidate.
 
     To find out, it calls `choose` with the first candidate and an imaginary perfect one, whose
@@ -91,9 +100,10 @@ def can_lose(losses: np.ndarray) -> bool:
 
     Args:
       losses: losses of the first candidate, `(1 + views, examples)`.
+      margin: see `choose`.
     """
     perfect = np.zeros_like(losses)
-    return choose({"first": losses, "perfect": perfect}) == "perfect"
+    return choose({"first": losses, "perfect": perfect}, margin) == "perfect"
 
 
 def uses_views(by: str) -> bool:
@@ -101,7 +111,9 @@ def uses_views(by: str) -> bool:
     return by != "accuracy"
 
 
-def together(by: str, trainings: Sequence[Mapping[str, CandidateRecord]]) -> str:
+def together(
+    by: str, trainings: Sequence[Mapping[str, CandidateRecord]], margin: float | None = None
+) -> str:
     """Returns the name of the one candidate that several trainings, such as folds, keep in common.
 
     The rules are those of `kept`, applied to accuracies or losses summed over all trainings.
@@ -110,6 +122,7 @@ def together(by: str, trainings: Sequence[Mapping[str, CandidateRecord]]) -> str
       by: the rule, `fit.choose_by`.
       trainings: for each training, the records of its candidates by name; only `head` if
         fine-tuning was left out.
+      margin: see `choose`.
     """
     names = dict.fromkeys(name for records in trainings for name in records)
     if by == "accuracy":
@@ -122,7 +135,7 @@ def together(by: str, trainings: Sequence[Mapping[str, CandidateRecord]]) -> str
         if sum(c.log_loss - head.log_loss for c, head in pairs) <= 0:
             totals[name] = sum(c.gain for c, _ in pairs)
     best = max(totals, key=lambda name: totals[name])
-    return best if totals[best] > MARGIN else "head"
+    return best if totals[best] > (MARGIN if margin is None else margin) else "head"
 
 
 def described(losses: np.ndarray, scores: np.ndarray) -> dict[str, float]:
