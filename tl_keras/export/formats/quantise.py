@@ -26,7 +26,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-from tl_keras.export.formats import flatbuffer, integer_ends
+from tl_keras.export.formats import flatbuffer, gathered_tables, integer_ends
 from tl_keras.export.formats.feeding import feed
 from tl_keras.export.formats.weighted_layers import (
     Layer,
@@ -151,6 +151,7 @@ def quantise(
     model = flatbuffer.read(bytes(result))
     if name == "int8" and ends:
         integer_ends.make_integer(model, calibrated.front)
+    gathered_tables.quantise(model, name, {calibrated.scopes[i] for i in floats})
     flatbuffer.follow_outputs(model)
     flatbuffer.name_ends(model)
     flatbuffer.drop_unused(model)
