@@ -186,5 +186,5 @@ def test_the_log_has_a_line_on_lengths_and_one_on_odd_texts(tmp_path):
     found = written(tmp_path, [*many(), ("test", "bad", "word " * 300)])
     first, second = examine.lines(found)
     assert first.endswith(" 302 in the longest, 2.4% of the texts have more than 64")
-    assert second == "1 texts of unusual length, 0 in an unusual script or language"
+    assert second == "1 text of unusual length, 0 in an unusual script or language"
     assert examine.lines({})[0].startswith("0 texts of unusual length")

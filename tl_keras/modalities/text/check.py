@@ -12,16 +12,25 @@ from tl_keras.data.wording import count_of, shortened
 from tl_keras.modalities.text import copies
 from tl_keras.modalities.text.config import TextConfig
 
-FIELDS = 2  # Increase this number when `Checked` gets a new field, or `looks` another value.
+FIELDS = 3  # Increase this number when `Checked` gets a new field, or `looks` another value.
 BY = [FIELDS]
 MOST_CONTROL = 0.1  # the largest share of control characters in a text
 # Control characters that no text needs; tabs, line breaks and form feeds are not among them.
-CONTROL = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
+CONTROL = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f]")
+# What Windows-1252 makes of a continuation byte of UTF-8. Its quotation marks and dashes are left
+# out, since they often follow a letter.
+FOLLOWING = (
+    "[\x80-\x9f\xa1-\xbf\u20ac\u201a\u0192\u201e\u2020\u2021\u02c6\u2030\u0160\u0152\u017d"
+    "\u2122\u0161\u0153\u017e\u0178]"
+)
 # UTF-8 that was read as Windows-1252 or Latin-1 and stored again: "Ã©" for é, "â€™" for an
-# apostrophe, "ðŸ" for an emoji.
+# apostrophe, "ðŸ" for an emoji, and Greek, Cyrillic and Chinese, of which two characters in a row
+# are needed.
 MOJIBAKE = re.compile(
-    "[\xc2\xc3][\x80-\xbf\u20ac\u201a\u0192\u201e\u2020\u2021\u02c6\u2030\u0160\u0152\u017d"
-    "\u2122\u0161\u0153\u017e\u0178]|\xe2(\u20ac|\x80)|\xf0(\u0178|\x9f)"
+    f"[\xc2\xc3](?:{FOLLOWING}|\xa0)|\xe2(?:\u20ac|\x80)|\xf0(?:\u0178|\x9f)"
+    f"|(?:[\xce-\xd1]{FOLLOWING}){{2}}|(?:[\xe3-\xe9]{FOLLOWING}{{2}}){{2}}"
+    # Windows-1252 that was read as Latin-1; U+0085 is a line break.
+    "|[\x80-\x84\x86-\x9f]"
 )
 MARKUP = re.compile(
     r"</?(?:a|b|br|div|em|font|h[1-6]|html|i|img|li|p|script|span|strong|style|table|td|tr|u|ul)"

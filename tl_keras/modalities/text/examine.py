@@ -10,6 +10,7 @@ import numpy as np
 from tl_keras.data.doctor import rare_answers
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.inputs import Inputs
+from tl_keras.data.wording import number_of
 from tl_keras.modalities.text import copies, scripts, tokens
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.originals import original
@@ -194,5 +195,6 @@ def lines(findings: Mapping[str, Any]) -> list[str]:
             cut = f", {lengths['truncated']:.1%} of the texts have more than {lengths['limit']}"
         found.append(f"{tokens_of}, {lengths['longest']} in the longest{cut}")
     length, script = (len(findings.get(k, {}).get("odd", [])) for k in ("lengths", "scripts"))
-    found.append(f"{length} texts of unusual length, {script} in an unusual script or language")
+    odd = f"{number_of(length, 'text')} of unusual length"
+    found.append(f"{odd}, {script} in an unusual script or language")
     return found

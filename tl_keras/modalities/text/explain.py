@@ -5,6 +5,7 @@ memory.
 """
 
 import contextlib
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +34,9 @@ from tl_keras.training.network.model import logits_of
 MISTAKES = 12
 RIGHT = 4
 SAMPLES, VIEWS = 6, 3
-MOST_WORDS = 64  # words that are left out one by one; in a longer text, several words together
+# Words that are left out one by one; in a longer text, several words together. Long texts take
+# more time, so fewer of their parts are left out.
+FEWEST_PARTS, MOST_PARTS = 16, 64
 MARKED = 8  # marked words of a text, at most
 WEAKEST = 0.25  # A weaker word is not marked; 1 is the weight of the strongest word of a text.
 NEGLIGIBLE = 0.01  # Below this change of the support, no word counts.
@@ -175,7 +178,11 @@ def words_read(text: str, settings: TextConfig) -> list[Word]:
     vocabulary = read(settings.vocabulary)
     ends = (vocabulary.start is not None) + (vocabulary.end is not None)
     room = settings.length - ends if isinstance(settings.length, int) else None
-    return read_of(split(text, tokens.encoder_of(vocabulary), MOST_WORDS), room)
+    encode = tokens.encoder_of(vocabulary)
+    whole = max(1, len(encode(text)))
+    length = whole if room is None else max(1, min(whole, room))
+    parts = min(max(2 * MOST_VALUES // length, FEWEST_PARTS), MOST_PARTS)
+    return read_of(split(text, encode, parts * math.ceil(whole / length)), room)
 
 
 def weights(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.config.data import TABLES
 from tl_keras.modalities.text.config import SUFFIXES
 
 EXPECTED = (
@@ -16,7 +17,7 @@ EXPECTED = (
     "these"
 )
 # A string that ends so is meant as a path even if the path does not exist, and becomes no text.
-FILES = (*SUFFIXES, ".csv", ".tsv", ".json", ".jsonl")
+FILES = (*SUFFIXES, *TABLES)
 
 
 @dataclass(frozen=True)
