@@ -3,10 +3,9 @@
 import functools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tl_keras.modalities.text.tokens.vocabulary import Vocabulary
+from tl_keras.modalities.text.tokens.definition import Vocabulary
 
 SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -39,7 +38,7 @@ def check(definition: str, kind: str, file: str) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def encoder_of(vocabulary: "Vocabulary") -> Callable[[str], list[int]]:
+def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     """Returns a function from a text to its token ids, without start and end.
 
     A special token that is written in a text, such as `<s>`, is read as ordinary characters.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tl_keras.modalities.text.tokens import bpe, special_tokens
-from tl_keras.modalities.text.tokens.vocabulary import (
+from tl_keras.modalities.text.tokens.definition import (
     FIELD,
     Vocabulary,
     how_of,
