@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from tl_keras.config import text
+from tl_keras.config import detect, text
 from tl_keras.config.data import source_of
 from tl_keras.modalities import DEFAULT, MODALITIES
 
@@ -34,12 +34,22 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
     if path and data.get("source") == source_of(str(path)):  # `--data` sets path and source.
         words.append(f"--data={path}")
         replaced |= {"data.path", "data.source"}
+        if _is_detected(data):
+            replaced.add("data.modality")
     if folder:
         name = data.get("name") or (PurePath(str(path)).stem if path else data.get("source"))
         words.append(f"--workdir=runs/{name}_{folder}")
     for entry in (*_changed(tree, replaced), *overrides):
         words += ["--set", entry]
     return shlex.join(words)
+
+
+def _is_detected(data: Mapping[str, Any]) -> bool:
+    """Returns whether the modality of the data would be detected if the config did not name it."""
+    try:
+        return detect.modality_of({**data, "modality": "auto"}) == data.get("modality")
+    except ValueError:  # Two modalities in one folder.
+        return False
 
 
 def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:

@@ -128,7 +128,11 @@ WHERE = "data.path: '.*data.csv'"
         (
             "id,review,label\n1,I like it very much,good\n",
             "received id, review, label; if the column 'review' holds the texts, set "
-            "data.text_column=review",
+            "data.text_column=review$",
+        ),
+        (
+            "review,stars\nI like it very much,good\n",
+            "set data.text_column=review, and data.label_column to the name of the column with",
         ),
     ],
 )

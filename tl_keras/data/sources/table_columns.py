@@ -149,7 +149,12 @@ def _hint(rows: Table, own: str | None, label: str) -> str:
     plural = next(
         modalities.nouns(name)[1] for name in MODALITIES if part(name, "config").COLUMN is not None
     )
-    return f"; if the column {column!r} holds the {plural}, set data.text_column={column}"
+    labels = (
+        ""
+        if label in rows.columns
+        else ", and data.label_column to the name of the column with the labels"
+    )
+    return f"; if the column {column!r} holds the {plural}, set data.text_column={column}{labels}"
 
 
 def _of_many_words(rows: Table, label: str) -> str:
