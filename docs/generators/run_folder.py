@@ -79,6 +79,12 @@ ROWS = (
     ),
     Row("model.keras", "The model: prepared example to probabilities. Loads with Keras.", TRAINING),
     Row(
+        "vocabulary/",
+        "The vocabulary of the tokeniser, in Hugging Face's form.",
+        TRAINING,
+        "if the examples are texts",
+    ),
+    Row(
         "backbone.weights.h5",
         "The weights of the backbone, for `model.weights` of a later run.",
         ("pretrain",),

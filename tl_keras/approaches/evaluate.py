@@ -15,7 +15,7 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.label_names import nearly_equal
 from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.wording import left_out
-from tl_keras.run.folder import as_trained
+from tl_keras.run.folder import for_new_examples
 from tl_keras.run.lineage import trained_before, trained_on
 from tl_keras.run.result.part import Scores
 from tl_keras.run.run import Run
@@ -37,7 +37,7 @@ def run(run: Run, path: str | Path) -> Scores:
       ValueError: the model knows none of the labels, `evaluate.classes` has a name that is in
         neither the model nor the data, or no example can be read.
     """
-    run, data = as_trained(run), new_files.recorded(run)
+    run, data = for_new_examples(run), new_files.recorded(run)
     listing = _labelled(run, Path(path))
     renamed, other_data = run.config.evaluate.classes, tasks.of(run.config.task, "other_data")
     noun = tasks.of(run.config.task, "names").NOUNS[0]

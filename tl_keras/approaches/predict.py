@@ -17,7 +17,7 @@ from tl_keras.data.paths import printable
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
-from tl_keras.run.folder import as_trained
+from tl_keras.run.folder import for_new_examples
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.network import model as models
@@ -42,7 +42,7 @@ def run(run: Run, values: Any) -> Iterator[Row]:
       TypeError: a value has another type.
       ValueError: a path does not exist, or the values contain no example.
     """
-    run = as_trained(run)
+    run = for_new_examples(run)
     classes = tuple(new_files.recorded(run)["classes"])
     given = part(run.config.modality, "predict_inputs").as_given(values)
     examples = [example for value in given for example in _requested(value, run)]

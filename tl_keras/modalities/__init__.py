@@ -35,6 +35,8 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   check(config)                 raises ValueError if `settings` contradicts another section
   check_input(file, shape, settings)   raises ValueError if the model file of a user does not accept
                                 prepared examples
+  kept(settings, folder)        the settings with which new examples are prepared for the model of a
+                                run, see `prepare.keep`
   described(settings) -> str    the preparation in a few words, as in `160 px, stretch`
   extent(settings) -> str       the field that sets the size of an example, as in `image.size 160`
 
@@ -61,6 +63,8 @@ prepare: deterministic preparation, the same for training, evaluation and servin
   is_served(settings) -> bool   whether `served` works with these settings
   prepare(raw, settings)        the prepared example from a decoded one
   embedded(raw, settings)       prepared examples from the examples that a source generated
+  keep(settings, folder)        writes into a run's folder what the preparation of new examples
+                                needs besides the settings, such as a vocabulary
   by(settings)                  a dict of everything else that affects a prepared example, such as
                                 versions of libraries
 

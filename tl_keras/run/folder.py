@@ -107,6 +107,17 @@ def as_trained(run: Run) -> Run:
     return replace(run, config=run.config.with_settings(**preparation))
 
 
+def for_new_examples(run: Run) -> Run:
+    """Returns the run as `as_trained` does, with what its folder keeps to prepare new examples.
+
+    The run's folder is enough then: for example, the vocabulary of a text model lies in it.
+    """
+    run = as_trained(run)
+    kept = part(run.config.modality, "config").kept(run.config.settings, run.workdir)
+    config = run.config.model_copy(update={run.config.modality: kept})
+    return replace(run, config=config)
+
+
 def _search_record(run: Run) -> SearchRecord | None:
     if search := run.record.get("search"):
         return SearchRecord.model_validate(search)

@@ -12,8 +12,10 @@ from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
+from tl_keras.modalities import part
 from tl_keras.run.budget import has_unfinished_search
 from tl_keras.run.files import replacing
+from tl_keras.run.folder import as_trained
 from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
 from tl_keras.training.network import freeze
@@ -77,6 +79,8 @@ def trained(
         if not isinstance(model, Path):
             with replacing(file) as temporary:
                 model.save(temporary)
+        prepare = part(run.config.modality, "prepare")
+        prepare.keep(as_trained(run).config.settings, run.workdir)
     return models.load(file)
 
 

@@ -57,6 +57,10 @@ def check_input(file, shape, settings):
         raise ValueError(f"model.backbone: {file!r} takes {shape}; expected rows.length numbers")
 
 
+def kept(settings, folder):
+    return settings
+
+
 def extent(settings):
     return f"rows.length {settings.length}"
 

@@ -2,6 +2,10 @@ import numpy as np
 import tensorflow as tf
 
 
+def keep(settings, folder):
+    pass
+
+
 def by(settings):
     return {}
 

@@ -1,5 +1,6 @@
 """The config section `image` (preparation and augmentation), and constants of this modality."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
@@ -297,6 +298,11 @@ def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
 
 def _is_size(value: Any) -> bool:
     return value is None or type(value) is int and value > 0
+
+
+def kept(settings: ImageConfig, folder: Path) -> ImageConfig:
+    """Returns the settings unchanged, since they are all that the preparation of images needs."""
+    return settings
 
 
 def extent(settings: ImageConfig) -> str:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,10 @@ from tl_keras.modalities.image.decoding.pillow import read_rgb
 # target size.
 FRACTION_MARGIN = 2
 AT_ONCE = 64
+
+
+def keep(settings: ImageConfig, folder: Path) -> None:
+    """Writes nothing, since the settings are all that the preparation of images needs."""
 
 
 def by(settings: ImageConfig) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The config section `text` (preparation and augmentation), and constants of this modality."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
@@ -19,6 +20,7 @@ DEFAULTS = {
 }
 SUFFIXES = (".txt", ".text")
 COLUMN = "text"  # Column of a table whose cells are examples.
+KEPT = "vocabulary"  # Folder in a run's folder with the vocabulary of its model.
 INPUT = "token_ids"  # The model's input layer.
 NOUNS = PLAIN_NOUNS = ("text", "texts")
 FOLDER_WORDS = ("text", "texts", "txt", "document", "documents", "docs", "sentences")
@@ -166,6 +168,11 @@ class TextConfig(Section):
         return tuple(operations)
 
     @property
+    def longest(self) -> int | None:
+        """The largest number of tokens; None for no limit."""
+        return None if self.length == "auto" else self.length
+
+    @property
     def shape(self) -> tuple[None, ...]:
         """Shape of a prepared text: any number of token ids."""
         return (None,)
@@ -208,6 +215,12 @@ def check_input(file: str, shape: Any, settings: TextConfig) -> None:
             f"model.backbone: {file!r} takes inputs of shape {shape}; expected (batch, length) "
             "token ids"
         )
+
+
+def kept(settings: TextConfig, folder: Path) -> TextConfig:
+    """Returns the settings with the vocabulary that a run keeps in its folder, if it has one."""
+    own = folder / KEPT
+    return settings.model_copy(update={"vocabulary": str(own)}) if own.is_dir() else settings
 
 
 def extent(settings: TextConfig) -> str:

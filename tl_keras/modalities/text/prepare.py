@@ -1,6 +1,8 @@
 """Prepares texts without randomness: encodes them as token ids, `(length,) int32`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,16 @@ import tensorflow as tf
 
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.check import Checked
-from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.config import KEPT, TextConfig
+from tl_keras.modalities.text.tokens.vocabulary import write
+
+
+def keep(settings: TextConfig, folder: Path) -> None:
+    """Writes the vocabulary into the folder of a run, whose model then needs no other files."""
+    vocabulary = tokens.of(settings.vocabulary)
+    if vocabulary.kind == "wordpiece":  # The tokens are the rows of the model's own table.
+        vocabulary = replace(vocabulary, order=tuple(range(vocabulary.num_tokens)))
+    write(vocabulary, folder / KEPT)
 
 
 def by(settings: TextConfig) -> dict[str, str]:
@@ -42,7 +53,7 @@ def encoded(text: str, settings: TextConfig) -> np.ndarray:
     A text of more than `text.length` tokens is cut off.
     """
     ids = tokens.encoder(settings.vocabulary)(text)
-    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), settings.length), np.int32)
+    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), settings.longest), np.int32)
 
 
 def prepare(text: Any, settings: TextConfig) -> np.ndarray:
@@ -63,7 +74,7 @@ def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
     """
     from tl_keras.modalities.text.tokens import in_graph
 
-    return in_graph.encode_batch(contents, tokens.of(settings.vocabulary), settings.length)
+    return in_graph.encode_batch(contents, tokens.of(settings.vocabulary), settings.longest)
 
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
