@@ -93,11 +93,14 @@ def test_words_that_the_model_does_not_read_are_not_marked(model):
     assert [mark.start for mark in marks] == [0]
 
 
-def test_several_words_of_a_long_text_are_left_out_together(model):
-    settings = SETTINGS.model_copy(update={"length": 512})
-    text = 100 * "word " + "very bad film indeed " + 100 * "word "
-    (marked,) = words_of(model, text, settings)
-    assert "bad" in marked and len(marked.split()) <= 4
+def test_single_words_of_a_long_text_are_marked(model, monkeypatch):
+    settings = SETTINGS.model_copy(update={"length": 2048})
+    text = 500 * "word " + "very bad film indeed " + 900 * "word " + "not good"
+    left_out = []
+    weights = explain.weights
+    monkeypatch.setattr(explain, "weights", lambda *a: left_out.append(len(a[1])) or weights(*a))
+    assert words_of(model, text, settings) == pytest.approx({"bad": 1.0, "good": -1.0})
+    assert left_out[0] <= explain.FEWEST_PARTS and sum(left_out) < 500
 
 
 def test_few_words_are_marked(model):
@@ -110,9 +113,9 @@ def test_few_words_are_marked(model):
 def test_scores_of_a_batch_equal_those_of_single_texts(model, monkeypatch):
     words = explain.words_read("a bad film , not good at all", SETTINGS)
     answer = np.array([[1.0, 0.0]])
-    expected = explain.weights(words, answer, explain.scorer(model), ENGLISH)
+    expected = explain.weights(words, range(8), answer, explain.scorer(model), ENGLISH)
     monkeypatch.setattr(explain, "MOST_VALUES", 16)
-    found = explain.weights(words, answer, explain.scorer(model), ENGLISH)
+    found = explain.weights(words, range(8), answer, explain.scorer(model), ENGLISH)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert expected.tolist() == pytest.approx([0, 4, 0, 0, 0, -4, 0, 0])
 

@@ -25,7 +25,7 @@ from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.augment import augment, num_columns
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.marking.excerpts import Mark, excerpt, to_json
-from tl_keras.modalities.text.marking.words import Word, read_of, split
+from tl_keras.modalities.text.marking.words import Word, divide, read_of, split
 from tl_keras.modalities.text.originals import original
 from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
 from tl_keras.run.files import write_json
@@ -37,6 +37,7 @@ SAMPLES, VIEWS = 6, 3
 # Words that are left out one by one; in a longer text, several words together. Long texts take
 # more time, so fewer of their parts are left out.
 FEWEST_PARTS, MOST_PARTS = 16, 64
+DIVIDED = 4  # parts of a long text whose words are then left out one by one
 MARKED = 8  # marked words of a text, at most
 WEAKEST = 0.25  # A weaker word is not marked; 1 is the weight of the strongest word of a text.
 NEGLIGIBLE = 0.01  # Below this change of the support, no word counts.
@@ -163,14 +164,36 @@ def marked(text: str, answer: np.ndarray, score: Score, settings: TextConfig) ->
     """
     vocabulary = read(settings.vocabulary)
     words = words_read(text, settings)
-    changes = weights(words, answer, score, vocabulary)
-    strongest = np.abs(changes).max(initial=0)
-    if strongest < NEGLIGIBLE:
+    changes = weights(words, range(len(words)), answer, score, vocabulary)
+    if np.abs(changes).max(initial=0) < NEGLIGIBLE:
         return []
-    shares = changes / strongest
+    entries, places = _divided(text, words, changes, vocabulary)
+    if len(entries) > len(words):  # In a long text, an entry was several words.
+        changes = weights(entries, places, answer, score, vocabulary)
+        words = [entries[i] for i in places]
+    shares = changes / np.abs(changes).max()
     order = np.argsort(-np.abs(shares), kind="stable")[:MARKED]
     kept = sorted(int(i) for i in order if abs(shares[i]) >= WEAKEST)
     return [Mark(words[i].start, words[i].end, float(shares[i])) for i in kept]
+
+
+def _divided(
+    text: str, words: Sequence[Word], changes: np.ndarray, vocabulary: Vocabulary
+) -> tuple[list[Word], list[int]]:
+    """Divides the strongest entries of a long text into single words.
+
+    Returns two lists: the entries, and the indices of the words of the strongest ones.
+    """
+    encode = tokens.encoder_of(vocabulary)
+    strongest = set(np.argsort(-np.abs(changes), kind="stable")[:DIVIDED].tolist())
+    parts = {i: divide(text, words[i], encode) for i in strongest}
+    entries: list[Word] = []
+    places: list[int] = []
+    for i, word in enumerate(words):
+        part = parts.get(i, [word])
+        places += range(len(entries), len(entries) + len(part)) if i in parts else ()
+        entries += part
+    return entries, places
 
 
 def words_read(text: str, settings: TextConfig) -> list[Word]:
@@ -186,17 +209,25 @@ def words_read(text: str, settings: TextConfig) -> list[Word]:
 
 
 def weights(
-    words: Sequence[Word], answer: np.ndarray, score: Score, vocabulary: Vocabulary
+    words: Sequence[Word],
+    places: Sequence[int],
+    answer: np.ndarray,
+    score: Score,
+    vocabulary: Vocabulary,
 ) -> np.ndarray:
-    """Returns by how much the support for an answer falls without each word, `(words,)`.
+    """Returns by how much the support for an answer falls without a word, `(places,)`.
 
     This is occlusion (arXiv 1311.2901). On a MiniLM fine-tuned on SST-2, to delete the two words
     that it finds lowers the probability of the answer by 0.48; the two words of integrated
     gradients (arXiv 1703.01365) by 0.24 to 0.40, depending on their baseline.
+
+    Args:
+      words: all words of a text.
+      places: indices of the words that are left out, one at a time.
     """
     whole = [word.ids for word in words]
     rows = [_framed(whole, vocabulary)]
-    rows += [_framed([*whole[:i], *whole[i + 1 :]], vocabulary) for i in range(len(whole))]
+    rows += [_framed([*whole[:i], *whole[i + 1 :]], vocabulary) for i in places]
     # Padded like the batches of evaluation.
     scores = score(ragged.of([np.array(row, np.int32) for row in rows], EMPTY)[:], answer)
     return scores[0] - scores[1:]

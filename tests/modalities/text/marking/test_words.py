@@ -3,7 +3,7 @@
 import pytest
 
 from tl_keras.modalities.text import tokens
-from tl_keras.modalities.text.marking.words import Word, read_of, split
+from tl_keras.modalities.text.marking.words import Word, divide, read_of, split
 
 encode = tokens.encoder("english")
 
@@ -56,3 +56,13 @@ def test_words_that_the_model_does_not_read_are_left_out():
     assert read_of(words, 3) == [words[0], Word(4, 6, (3,))]
     assert read_of(words, 2) == words[:1]
     assert read_of(words, 0) == []
+
+
+def test_a_group_is_divided_into_its_words():
+    text = "Unbelievably overcooked soup, isn't it? Twice."
+    (group,) = split(text, encode, 1)
+    single = divide(text, group, encode)
+    assert single == split(text, encode, 1000)
+    assert divide(text, single[0], encode) == [single[0]]
+    cut = Word(group.start, group.end, group.ids[:4])
+    assert sum((word.ids for word in divide(text, cut, encode)), ()) == group.ids[:4]

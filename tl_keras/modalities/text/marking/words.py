@@ -49,6 +49,20 @@ def split(text: str, encode: Callable[[str], Sequence[int]], most: int) -> list[
     return words
 
 
+def divide(text: str, word: Word, encode: Callable[[str], Sequence[int]]) -> list[Word]:
+    """Returns the single words of an entry of `split`; the entry itself if it is a single word."""
+    places = [match.span() for match in WORD.finditer(text, word.start, word.end)]
+    if len(places) < 2:
+        return [word]
+    # With the space before the first word, as in `split`.
+    past = word.start - text[: word.start].endswith((" ", "\n", "\t"))
+    single = []
+    for start, end in places:
+        single.append(Word(start, end, tuple(encode(text[past:end]))))
+        past = end
+    return read_of(single, len(word.ids))
+
+
 def read_of(words: Sequence[Word], room: int | None) -> list[Word]:
     """Returns the words that the model reads if it reads the first `room` token ids of the text.
 
