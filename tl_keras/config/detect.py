@@ -43,7 +43,7 @@ def modality_of(data: Mapping[str, Any]) -> str:
         return str(given)
     path = Path(path).expanduser()
     try:
-        if source in ("csv", "jsonl"):
+        if source in ("csv", "jsonl") and path.is_file():  # Reading a pipe would use it up.
             return _of_table(path, source, data.get("text_column") is not None)
         return _of_files(path) if source == "folder" else "auto"
     except (OSError, UnicodeDecodeError, csv.Error):  # Reported when the data are read.

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import contents
 from tl_keras.data import load as loading
 from tl_keras.data.sources import of_files, tables
 from tl_keras.data.table_files import limits
@@ -326,3 +328,45 @@ def test_a_table_among_images_is_a_file(tmp_path):
     file = written(tmp_path, GOOD)
     config = RunConfig(data={"path": str(tmp_path)})
     assert not of_files.may_be_table(file, config.modality)
+
+
+def damaged(content, rng):
+    """Returns a content with some bytes changed, removed, repeated or inserted."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        place, end = sorted(rng.integers(0, len(content) + 1, 2))
+        strange = [
+            b'"',
+            b"\n",
+            b"\r",
+            b",",
+            b"\0",
+            b"\xff",
+            b"{",
+            b"[",
+            b"\\",
+            b";",
+            b"\xef\xbb\xbf",
+        ]
+        content[place : min(end, place + rng.integers(0, 9))] = strange[rng.integers(len(strange))]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["data.csv", "data.jsonl"])
+def test_damaged_tables_are_read_or_refused_with_a_message(tmp_path, name, seed):
+    good = 'text,label,split\n"a, b",x,train\n"say ""hi""\nnow",y,\nKäfer,x,test\n'
+    if name == "data.jsonl":
+        good = lines({"text": "a, b", "label": "x"}, {"text": 'say "hi"', "label": "y"}, "")
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        file = written(tmp_path, damaged(good.encode(), rng), name)
+        try:
+            listing = tables.list_table(config_of(file))
+        except ValueError as error:
+            assert str(error).startswith("data.path: ") and str(file) in str(error)
+            continue
+        read = contents.reader(listing.root)
+        for entry in listing.files:
+            read(entry.file).decode()
+            assert entry.label
