@@ -145,6 +145,18 @@ def test_config_of_a_trial_has_its_values_and_no_search():
     )
 
 
+def test_each_backbone_has_its_own_default_weights():
+    def weights(backbones, **model):
+        tree = {"data": {"source": "intents"}, "model": model}
+        search = {"trials": 1, "space": {"model.backbone": backbones}}
+        found = configs.from_tree({**tree, "search": search})
+        return [trial.model.weights for trial in space.first_trials(found)]
+
+    backbones = ["MiniLM-L6", "BERT", "StaticEmbedding", "a/b.keras"]
+    assert weights(backbones) == ["published", "none", "minilm", "own"]
+    assert weights(backbones[:2], weights="none") == ["none", "none"]
+
+
 def test_options_are_set_only_for_backbones_that_have_them():
     entries = {"model.backbone": ["MobileNetV2", "EfficientNetB0"], "model.options.alpha": [0.35]}
     base = config(space=entries)

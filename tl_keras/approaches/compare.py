@@ -16,6 +16,7 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.approaches.ranking import rank
 from tl_keras.approaches.recommending import gain_of_chain, recommended, scores_of
+from tl_keras.backbones import table
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
@@ -96,8 +97,8 @@ def planned(config: RunConfig) -> list[Planned]:
     wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: compare needs pretrained weights; expected 'imagenet', 'glyphs', 'own' "
-            "(the weights in a .keras backbone), a weights file or the folder of an earlier run; "
+            "model.weights: compare needs pretrained weights; expected one of the words of "
+            "model.weights except 'none', a weights file or the folder of an earlier run; "
             "received 'none'"
         )
     # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
@@ -127,13 +128,23 @@ def planned(config: RunConfig) -> list[Planned]:
             )
         names = [name for name in APPROACHES if name in wanted.approaches]
     for i, model in enumerate(wanted.backbones, start=2):
-        changes[f"backbone_{i}"] = ("finetune", {"model": {**OTHER_MODEL, **model}})
+        changes[f"backbone_{i}"] = ("finetune", {"model": _other(model, config.model.backbone)})
         names.insert(len(names) - names.count("scratch"), f"backbone_{i}")
     return [_approach(name, *changes[name], tree) for name in names]
 
 
 FROM_SCRATCH = {"freeze": "auto", "keep": "auto", "epochs": "auto", "learning_rate": "auto"}
-OTHER_MODEL: dict[str, Any] = {"options": {}, "preprocessing": None, "weights": "imagenet"}
+
+
+def _other(model: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Returns the section `model` of another backbone, with the defaults of that backbone.
+
+    Args:
+      model: the fields that the config sets.
+      first: the backbone of the config's own section `model`, the default.
+    """
+    weights = table.default_weights(str(model.get("backbone", first)))
+    return {"options": {}, "preprocessing": None, "weights": weights, **model}
 
 
 def _approach(

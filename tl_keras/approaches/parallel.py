@@ -86,8 +86,8 @@ def _check(config: RunConfig) -> None:
     if not config.model.is_pretrained:
         raise ValueError(
             "model.weights: the command 'parallel' needs pretrained weights, from which each "
-            "student model starts; expected 'imagenet', 'glyphs', 'own' (the weights in a .keras "
-            "backbone), a weights file or the folder of an earlier run; received 'none'"
+            "student model starts; expected one of the words of model.weights except 'none', a "
+            "weights file or the folder of an earlier run; received 'none'"
         )
     if config.search.wanted:
         raise ValueError(

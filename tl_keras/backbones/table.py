@@ -110,8 +110,13 @@ def decided(model: Any) -> dict[str, Any]:
 
 
 def default_weights(name: str) -> str:
-    """Returns the default of `model.weights`; `none` if a backbone has no trained weights."""
-    words = module_of(name).words(name)
+    """Returns the default of `model.weights`; `none` if a backbone has no trained weights.
+
+    An unknown name, which `check` refuses, has the default of the default backbone.
+    """
+    if model_file.is_file(name):
+        return "own"
+    words = module_of(name).words(name) if name in BACKBONES else TRAINED
     return words[0] if words else "none"
 
 

@@ -1,5 +1,6 @@
 """`model`: the backbone, its weights, the head."""
 
+import os
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -74,12 +75,9 @@ class ModelConfig(Section):
     @classmethod
     def _default_weights(cls, value: Any) -> Any:
         """Sets the default of `weights`, which depends on the backbone."""
-        if not isinstance(value, dict):
-            return value
-        if model_file.is_file(backbone := value.get("backbone")):
-            return {"weights": "own", **value}
-        if isinstance(backbone, str) and backbone in table.BACKBONES:
-            return {"weights": table.default_weights(backbone), **value}
+        backbone = value.get("backbone") if isinstance(value, dict) else None
+        if isinstance(backbone, str | os.PathLike):
+            return {"weights": table.default_weights(os.fspath(backbone)), **value}
         return value
 
     @field_validator("backbone")

@@ -253,7 +253,7 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """Returns the config of a trial: the config with the trial's values, and without a search.
 
     If `search.space` has several backbones, options that the trial's backbone does not take are
-    left out.
+    left out, and each backbone has its own default weights.
 
     Args:
       config: the config of the search.
@@ -278,8 +278,13 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             options[field.removeprefix("options.")] = value
         elif field:
             tree[section][field] = value
+    earlier, backbone = config.model, tree["model"]["backbone"]
+    is_default = earlier.weights == table.default_weights(earlier.backbone)
+    is_open = not {"weights", "model.weights"} & {*written, *values}
+    if is_default and is_open and isinstance(backbone, str):
+        tree["model"]["weights"] = table.default_weights(backbone)
     if {"model", "model.backbone"} & config.search.space.keys():
-        taken = table.options_of(tree["model"]["backbone"])
+        taken = table.options_of(backbone)
         named = {*taken, *written.get("options", ())}
         tree["model"]["options"] = {k: v for k, v in options.items() if k in named}
     try:
