@@ -29,7 +29,7 @@ def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) 
     settings = run.config.settings
     read = reader(files, part(run.config.modality, "prepare").decoder(checked, settings, False))
     if is_variable(settings):
-        return Inputs(labels, read_all(read, len(files), settings, "prepare"))
+        return read_all(read, labels, settings, "prepare")
     return Inputs(labels, None, read)
 
 

@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.inputs import Inputs, stacked
+from tl_keras.data.inputs import of_examples
 from tl_keras.data.paths import printable
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part
@@ -110,7 +110,8 @@ def _predictions(
     if arrays:
         prepare = part(run.config.modality, "prepare").prepare
         prepared = [np.asarray(prepare(array, run.config.settings)) for array in arrays]
-        inputs = Inputs(np.zeros(len(arrays), np.int64), stacked(prepared, run.config.settings))
+        labels = np.zeros(len(arrays), np.int64)
+        inputs = of_examples(labels, prepared, run.config.settings)
         of_arrays = features.outputs(infer, inputs)
     rows = {True: iter(of_files), False: iter(of_arrays)}
     for example in good:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import contents, ragged, store
+from tl_keras.data import contents, ragged, store, windows
 from tl_keras.data.examples import Dataset
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
@@ -47,6 +47,8 @@ class Inputs:
         in a fold of cross-validation, `rows` holds their positions in it, `(examples,) int64`, and
         `array` and `read` cover the whole pool.
       pool: the number of examples in the pool; 0 if there is no pool.
+      windows: the windows of the examples, if one of them is longer than the model takes. `array`
+        has the start of each. None if `array` has the examples as they are.
     """
 
     labels: np.ndarray
@@ -54,6 +56,7 @@ class Inputs:
     read: Maybe[Read] = None
     rows: Maybe[np.ndarray] = None
     pool: int = 0
+    windows: "Maybe[windows.Windows]" = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,7 +67,9 @@ class Inputs:
         Each example is augmented with the same random numbers as in the whole set.
         """
         places = rows if self.rows is None else self.rows[rows]
-        return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
+        chosen = self.windows and self.windows.part(np.arange(len(self))[rows])
+        pool = self.pool or len(self)
+        return Inputs(self.labels[rows], self.array, self.read, places, pool, chosen)
 
     def take(self, chosen: Any) -> Arrays:
         """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple.
@@ -155,7 +160,7 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     if dataset.root is None:
         raw = dataset.raw[[example.index for example in examples]]
         array = part(config.modality, "prepare").embedded(raw, settings)
-        return Inputs(labels, stacked(array, settings) if is_variable(settings) else array)
+        return of_examples(labels, array, settings)
     decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
         return Inputs(labels, None, _one_by_one(dataset, decoded))
@@ -167,7 +172,7 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
         _fill(array, untuned(examples.batch(16).prefetch(4)), f"decode {split}")
 
     if is_variable(settings):
-        return Inputs(labels, read_all(read, len(examples), settings, f"prepare {split}"))
+        return read_all(read, labels, settings, f"prepare {split}")
     shape, dtype = (len(examples), *settings.shape), np.dtype(settings.dtype)
     needed = int(np.prod(shape)) * dtype.itemsize
     if needed <= MEMORY_SHARE * free_memory():
@@ -185,17 +190,40 @@ def is_variable(settings: Any) -> bool:
     return settings.shape[0] is None
 
 
-def stacked(examples: Sequence[np.ndarray], settings: Any) -> Arrays:
-    """Returns prepared examples as one array; as a `Ragged` if they have different lengths."""
-    if is_variable(settings):
-        return ragged.of(examples, np.empty((0,), settings.dtype))
-    return np.stack(examples)
+def of_examples(labels: np.ndarray, examples: Sequence[np.ndarray], settings: Any) -> Inputs:
+    """Returns prepared examples as inputs.
+
+    Examples of different length that are longer than the model takes are divided into windows.
+    """
+    if not is_variable(settings):
+        return Inputs(labels, np.asarray(examples))
+    prepare = part(settings.modality, "prepare")
+    short = [prepare.shortened(one, settings) for one in examples]
+    array = ragged.of(short, np.empty((0,), settings.dtype))
+    divided = windows.of([prepare.windows(one, settings) for one in examples], settings.dtype)
+    return Inputs(labels, array, windows=divided)
 
 
-def read_all(read: Read, count: int, settings: Any, title: str) -> Arrays:
-    """Reads and prepares `count` examples, and returns them as `stacked` does."""
-    examples = untuned(read(tf.data.Dataset.range(count))).as_numpy_iterator()
-    return stacked(list(progress(examples, title, count, " examples")), settings)
+def read_all(read: Read, labels: np.ndarray, settings: Any, title: str) -> Inputs:
+    """Reads and prepares one example for each label, and returns them as `of_examples` does."""
+    examples = untuned(read(tf.data.Dataset.range(len(labels)))).as_numpy_iterator()
+    listed = list(progress(examples, title, len(labels), " examples"))
+    return of_examples(labels, listed, settings)
+
+
+Run = Callable[[Inputs], Any]
+
+
+def over_windows(run: Run, inputs: Inputs) -> Any:
+    """Returns what `run` returns for `inputs`; for examples in windows, the mean over the windows.
+
+    Args:
+      run: returns arrays with one row for each example, such as the answers of a model.
+    """
+    if inputs.windows is None:
+        return run(inputs)
+    labels = np.zeros(len(inputs.windows.array), np.int64)
+    return tf.nest.map_structure(inputs.windows.joined, run(Inputs(labels, inputs.windows.array)))
 
 
 Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # From index and content to the example.

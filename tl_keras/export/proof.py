@@ -13,7 +13,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.export import NOT_LITERT, ExportConfig
-from tl_keras.data.inputs import CORES, Inputs
+from tl_keras.data.inputs import CORES, Inputs, over_windows
 from tl_keras.export import parity, repair
 from tl_keras.export.description import Description
 from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
@@ -254,7 +254,8 @@ def quantised(
 def _verdict(content: bytes, judge: Subject, writing: Writing) -> FileLoss:
     path = writing.folder / "judged.tflite"
     path.write_bytes(content)
-    answers = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
+    run = parity.load_litert(path, silent=True)
+    answers = over_windows(run, judge.inputs["val"])[writing.output]
     return _on_validation(answers, judge, writing)
 
 
@@ -275,7 +276,7 @@ def _repair(
     def cost(positions: Sequence[int]) -> float:
         others = [other for other in operators if other not in positions]
         path.write_bytes(content_of(converted, name, others, ends=False))
-        answers = parity.load_litert(path, silent=True)(examples)[writing.output]
+        answers = over_windows(parity.load_litert(path, silent=True), examples)[writing.output]
         bar.update()
         return writing.judged.moved(answers, reference)
 
@@ -308,7 +309,7 @@ def _run(
     """
     with quiet():
         runner = OTHERS[name].load(path) if name in OTHERS else parity.load_litert(path)
-    outputs = {split: runner(subject.inputs[split]) for split in splits}
+    outputs = {split: over_windows(runner, subject.inputs[split]) for split in splits}
     if writing.output not in outputs[subject.last]:
         names = ", ".join(outputs[subject.last])
         raise RuntimeError(

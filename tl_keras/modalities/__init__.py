@@ -62,6 +62,10 @@ prepare: deterministic preparation, the same for training, evaluation and servin
                                 models need it
   is_served(settings) -> bool   whether `served` works with these settings
   prepare(raw, settings)        the prepared example from a decoded one
+  windows(example, settings)    the windows of a prepared example, at least one; several if the
+                                example is longer than the model takes. This function and the next
+                                one are needed only if the lengths of examples differ
+  shortened(example, settings)  the start of a prepared example, as long as the model takes
   embedded(raw, settings)       prepared examples from the examples that a source generated
   keep(settings, folder)        writes into a run's folder what the preparation of new examples
                                 needs besides the settings, such as a vocabulary

@@ -6,6 +6,7 @@ examples, backbone, weights, and cut between frozen prefix and trained suffix. O
 examples computes the activations at all requested cuts.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches, ragged, store
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Inputs, Training, preparation
+from tl_keras.data.inputs import Inputs, Training, over_windows, preparation
 from tl_keras.data.store import Kept, Request
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
@@ -327,7 +328,14 @@ def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunCon
 
 
 def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
-    """Returns a model's outputs on all examples as an array, `(examples, ...) float32`."""
+    """Returns a model's outputs on all examples as an array, `(examples, ...) float32`.
+
+    For an example that is longer than the model takes, this is the mean over its windows.
+    """
+    return over_windows(functools.partial(_outputs, infer), inputs)
+
+
+def _outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
     array = np.empty((len(inputs), *infer.shape), np.float32)
     if inputs.array is None:
         _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")

@@ -30,10 +30,16 @@ def by(settings: TextConfig) -> dict[str, str]:
 def decoder(
     checked: Sequence[Checked], settings: TextConfig, fraction: bool
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns a graph function from (index of a file, its content) to the token ids."""
+    """Returns a graph function from (index of a file, its content) to the token ids.
+
+    Args:
+      fraction: whether texts that are longer than `text.length` are cut off, as for training;
+        otherwise `windows` divides them.
+    """
+    length = settings.longest if fraction else None
 
     def encode(content: bytes | np.ndarray) -> np.ndarray:
-        return encoded(text_of(np.asarray(content, object).item()), settings)
+        return encoded(text_of(np.asarray(content, object).item()), settings, length)
 
     def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         ids = tf.numpy_function(encode, [content], tf.int32, stateful=False)
@@ -47,18 +53,48 @@ def text_of(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def encoded(text: str, settings: TextConfig) -> np.ndarray:
+def encoded(text: str, settings: TextConfig, length: int | None) -> np.ndarray:
     """Returns the token ids of a text with its start and its end, `(length,) int32`.
 
-    A text of more than `text.length` tokens is cut off.
+    Args:
+      length: largest number of tokens, after which the text is cut off; None for no limit.
     """
     ids = tokens.encoder(settings.vocabulary)(text)
-    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), settings.longest), np.int32)
+    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), length), np.int32)
+
+
+def windows(ids: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
+    """Returns the windows of a text: each has start and end, and at most `text.length` tokens.
+
+    The windows of a text have about the same length and do not overlap.
+
+    Args:
+      ids: the token ids of the whole text, with its start and its end.
+    """
+    if settings.longest is None or len(ids) <= settings.longest:
+        return [ids]
+    vocabulary = tokens.of(settings.vocabulary)
+    start, end = vocabulary.start is not None, vocabulary.end is not None
+    inner = ids[int(start) : len(ids) - int(end)]
+    count = -(-len(inner) // (settings.longest - start - end))
+    return [
+        np.array(tokens.framed(part.tolist(), vocabulary, None), np.int32)
+        for part in np.array_split(inner, count)
+    ]
+
+
+def shortened(ids: np.ndarray, settings: TextConfig) -> np.ndarray:
+    """Returns the start of a text, at most `text.length` tokens with its start and its end."""
+    if settings.longest is None or len(ids) <= settings.longest:
+        return ids
+    vocabulary = tokens.of(settings.vocabulary)
+    inner = ids[int(vocabulary.start is not None) :].tolist()
+    return np.array(tokens.framed(inner, vocabulary, settings.longest), np.int32)
 
 
 def prepare(text: Any, settings: TextConfig) -> np.ndarray:
-    """Returns the token ids of a text that is already decoded."""
-    return encoded(str(text), settings)
+    """Returns the token ids of a text that is already decoded, however long it is."""
+    return encoded(str(text), settings, None)
 
 
 def is_served(settings: TextConfig) -> bool:
@@ -79,4 +115,4 @@ def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
     """Returns the token ids of texts that a source generated, as bytes in UTF-8."""
-    return [encoded(text_of(text), settings) for text in texts]
+    return [encoded(text_of(text), settings, None) for text in texts]
