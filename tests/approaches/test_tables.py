@@ -160,7 +160,7 @@ def test_unlabelled_tables_and_folders(trained, tmp_path):
         digests.append({example.digest for example in found.examples})
         if path == table:
             assert found.examples[0].file == f"{table}/line 1"
-            assert found.warnings[0].startswith("3 files of data.unlabelled left out")
+            assert found.warnings[0].startswith("3 lines of data.unlabelled left out")
     assert digests[0] == digests[1] and len(digests[0]) == 9
 
 

@@ -10,7 +10,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import contents
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources.of_files import OF_FILES, list_unlabelled
-from tl_keras.data.wording import count_of, shortened
+from tl_keras.data.wording import count_of_examples, shortened
 
 
 def stamp(listing: Listing) -> str:
@@ -82,7 +82,7 @@ def _added_and_removed(listing: Listing, recorded: Mapping[str, Any]) -> list[st
         "removed": sorted(recorded_files - listed_files),
     }
     return [
-        f"{count_of(files, 'file')} {how}: {shortened(files)}"
+        f"{count_of_examples(files)} {how}: {shortened(files)}"
         for how, files in differences.items()
         if files
     ]

@@ -18,7 +18,10 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Listed:
-    """A labelled file of a data source, listed without opening it."""
+    """A labelled file of a data source, listed without opening it, or a labelled cell of a table.
+
+    The name of a cell is `row 17` or `line 17`, see `contents`.
+    """
 
     file: str  # relative to `Listing.root`, with `/`
     label: str
@@ -40,7 +43,8 @@ class Listing:
     """The files that a data source offers.
 
     Attributes:
-      root: the folder that the names of the files are relative to.
+      root: the folder that the names of the files are relative to; for cells of a table, see
+        `contents`.
       checked: a dict from the name of an example to the result of its check. It has only examples
         in shards of TensorFlow Datasets, which the source checks. All other files are checked
         later.
@@ -77,8 +81,8 @@ class Dataset:
         for tasks such as regression, whose answers have no names.
       splits: the examples of `train`, `val`, `test` and `rest`. `rest` holds the labelled examples
         that `data.examples_per_class` leaves out.
-      root: the folder that the names of files are relative to; None for sources that generate their
-        examples.
+      root: the folder that the names of files are relative to, or the root of cells, see
+        `contents`; None for sources that generate their examples.
       raw: the examples of a source that generates them, before preparation, `(examples, ...)`; None
         for other sources.
       warnings: sentences about possible mistakes in the data.

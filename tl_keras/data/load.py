@@ -18,7 +18,7 @@ from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantine
 from tl_keras.data.sources import tfds
 from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.splits import Splits, carve, stratum_of
-from tl_keras.data.wording import count_of, left_out, shortened
+from tl_keras.data.wording import count_of_examples, left_out, shortened
 from tl_keras.modalities import nouns, part, plain_nouns
 from tl_keras.run.progress import progress
 
@@ -208,8 +208,8 @@ def _without_duplicates(audited: _Audited, noun: str) -> _Audited:
             else:
                 splits[split].append(example)
     warnings = [
-        f"{count_of(files, 'file')} left out of {split}, because the same content is in {kept_in}: "
-        f"{shortened(files)}"
+        f"{count_of_examples(files)} left out of {split}, because the same content is in "
+        f"{kept_in}: {shortened(files)}"
         for (split, kept_in), files in moved.items()
     ]
     omitted = [file for files in moved.values() for file in files]

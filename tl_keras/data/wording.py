@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tl_keras.data.examples import Quarantined
 
+CELL = re.compile(r"(?:.*[/\\])?(row|line) \d+", re.DOTALL)  # The name of a cell of a table.
+
 
 def shortened(names: Sequence[str]) -> str:
     """Returns the first three names in quotes, and how many more there are."""
@@ -27,6 +29,12 @@ def number_of(count: int, noun: str, nouns: str = "") -> str:
     return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
+def count_of_examples(names: Sequence[str]) -> str:
+    """Returns the number of examples with a noun: "1 file", or "3 rows" for cells of a table."""
+    kinds = {match[1] if (match := CELL.fullmatch(name)) else "file" for name in names}
+    return number_of(len(names), kinds.pop() if len(kinds) == 1 else "example")
+
+
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
     """Returns one line for each reason why files are left out, with their number and some names.
 
@@ -46,5 +54,5 @@ def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]
             continue
         if len({entry.reason for entry in group}) > 1:
             reason = f"{reason}, or similar"
-        lines.append(f"{len(files)} files are {how} ({shortened(files)}): {reason}")
+        lines.append(f"{count_of_examples(files)} are {how} ({shortened(files)}): {reason}")
     return lines

@@ -49,7 +49,8 @@ class Examples:
 
     Attributes:
       inputs: the prepared examples.
-      paths: the original file of each example; None if the package generates the examples.
+      paths: the original file of each example, or the address of its cell in a table, see
+        `data.contents`; None if the package generates the examples.
       split: the split that the examples are from: `test`, or `val` if there is no test split.
     """
 

@@ -14,7 +14,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import changed_since, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.sources.of_files import list_unlabelled
-from tl_keras.data.wording import left_out, number_of
+from tl_keras.data.wording import count_of_examples, left_out
 from tl_keras.modalities import nouns
 
 UNKNOWN = -1  # The label of an example without a known label.
@@ -69,7 +69,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     cache_folder = store.subfolder(config.cache, store.AUDIT)
     checked = check_files.check_all(root, names, config.settings, cache_folder)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
-    examples, num_copies = [], 0
+    examples, copies = [], []
     quarantined = list(listing.quarantined)
     code = tasks.of(config.task, "other_data").coded(dataset.classes, {})
     for listed in listing.files:
@@ -77,7 +77,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
         if file.reason:
             quarantined.append(Quarantined(listed.file, file.reason))
         elif file.digest in seen:
-            num_copies += 1
+            copies.append(listed.file)
         else:
             seen.add(file.digest)
             label = code(listed.label or Path(listed.file).parent.name)
@@ -92,9 +92,9 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             f"labelled data{reason}"
         )
     warnings = []
-    if num_copies:
+    if copies:
         warnings.append(
-            f"{number_of(num_copies, 'file')} of data.unlabelled left out, because the same "
+            f"{count_of_examples(copies)} of data.unlabelled left out, because the same "
             "content is in the labelled data or occurs twice"
         )
     return Unlabelled(examples, quarantined, warnings, changed_since.stamp(listing))

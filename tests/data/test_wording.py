@@ -1,0 +1,27 @@
+"""Examples of tables are counted as rows or lines, all others as files."""
+
+import pytest
+
+from tl_keras.data.examples import Quarantined
+from tl_keras.data.wording import count_of_examples, left_out
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a.png"], "1 file"),
+        (["a.png", "row 3.txt"], "2 files"),
+        (["row 3"], "1 row"),
+        (["/x/new.csv/row 3", "/x/new.csv/row 44"], "2 rows"),
+        (["line 3", "C:\\x.jsonl\\line 5"], "2 lines"),
+        (["row 3", "line 3", "a.txt"], "3 examples"),
+        ([], "0 examples"),
+    ],
+)
+def test_examples_are_counted(names, text):
+    assert count_of_examples(names) == text
+
+
+def test_rows_that_are_left_out():
+    entries = [Quarantined(f"row {i}", "empty cell") for i in (3, 8)]
+    assert left_out(entries) == ["2 rows are left out ('row 3', 'row 8'): empty cell"]
