@@ -522,7 +522,8 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
         f"'{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
     )
     assert found({"path": str(tmp_path / "list.csv")}) == (
-        f"data.path: expected a folder; received the file '{tmp_path}/list.csv'"
+        f"data.path: expected a folder; received the file '{tmp_path}/list.csv'; set data.source "
+        "to 'csv' to read it as a table"
     )
     assert found({"path": str(tmp_path), "source": "csv"}) == (
         f"data.path: expected a CSV file; received the folder '{tmp_path}'"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tl_keras.backbones import model_file, table, weights
 from tl_keras.config import space
-from tl_keras.config.data import OF_PATHS
+from tl_keras.config.data import OF_PATHS, source_of
 from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.section import Section, expected
@@ -58,6 +58,8 @@ def _advice(path: str) -> str:
     """Returns what to do with a file that is given instead of a folder, as the end of a message."""
     if path.lower().endswith(ARCHIVES):
         return "; unpack it first"
+    if source_of(path) != "folder":
+        return f"; set data.source to {source_of(path)!r} to read it as a table"
     return "; save it as CSV UTF-8" if path.lower().endswith(SPREADSHEETS) else ""
 
 
