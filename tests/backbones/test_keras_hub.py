@@ -16,9 +16,7 @@ from tl_keras.training.network import model as models
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't:DeprecationWarning",
-    # KerasHub 0.32 compiles patterns with `re.template`-like flags, and its requirements warn.
-    "ignore::DeprecationWarning:keras_hub.*",
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 needs_hub = pytest.mark.skipif(
     importlib.util.find_spec("keras_hub") is None,

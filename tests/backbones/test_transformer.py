@@ -162,3 +162,18 @@ def test_what_check_rejects(backbone, options, weights, length, message):
 def test_texts_and_images_have_their_own_backbones():
     with pytest.raises(ValueError, match=r"takes examples of the modality 'image', .* MiniLM-L6"):
         table.check(ModelConfig(backbone="MobileNetV2"), ENGLISH)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "a.weights.h5", ""])
+def test_weights_of_an_earlier_run_are_loaded_without_its_head(file, tmp_path):
+    options = {"layers": 2, "width": 8, "heads": 2, "inner": 12, "positions": 16}
+    keras.utils.set_random_seed(0)
+    earlier = transformer.build("BERT", options, ENGLISH)
+    if file.endswith(".h5"):
+        earlier.save_weights(tmp_path / file)
+    else:
+        models.add_head(earlier, "ab", 0.2).save(tmp_path / "model.keras")
+    model = transformer.build("BERT", options, ENGLISH)
+    assert digest(model) != digest(earlier)
+    load_weights(model, "BERT", options, ENGLISH, str(tmp_path / file))
+    assert digest(model) == digest(earlier)
