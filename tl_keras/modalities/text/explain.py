@@ -171,7 +171,7 @@ def marked(text: str, answer: np.ndarray, score: Score, settings: TextConfig) ->
     if len(entries) > len(words):  # In a long text, an entry was several words.
         changes = weights(entries, places, answer, score, vocabulary)
         words = [entries[i] for i in places]
-    shares = changes / np.abs(changes).max()
+    shares = changes / max(np.abs(changes).max(), NEGLIGIBLE)
     order = np.argsort(-np.abs(shares), kind="stable")[:MARKED]
     kept = sorted(int(i) for i in order if abs(shares[i]) >= WEAKEST)
     return [Mark(words[i].start, words[i].end, float(shares[i])) for i in kept]
