@@ -33,7 +33,11 @@ def written(folder, texts: list[tuple[str, str, str]], settings=SETTINGS, table=
         split: Inputs(
             dataset.labels(split),
             ragged.of(
-                [prepare.encoded(text, settings) for own, _, text in texts if own == split],
+                [
+                    prepare.encoded(text, settings, settings.longest)
+                    for own, _, text in texts
+                    if own == split
+                ],
                 np.empty(0, np.int32),
             ),
         )
@@ -94,7 +98,7 @@ def test_lengths_count_the_tokens_that_are_cut_off_too(tmp_path):
             "file": "row 42",
             "text": f"{long[:59]}…",
             "tokens": 302,
-            "why": "the model reads only the first 64 of 302 tokens",
+            "why": "training reads only the first 64 of 302 tokens",
         }
     ]
 

@@ -15,6 +15,7 @@ from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.text import explain, prepare
 from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.marking import words as marking
 from tl_keras.modalities.text.marking.excerpts import from_json
 from tl_keras.modalities.text.tokens import encoder
 from tl_keras.modalities.text.tokens.vocabulary import read
@@ -57,7 +58,7 @@ def model() -> keras.Model:
 
 
 def answer_to(model: keras.Model, text: str) -> np.ndarray:
-    return model(prepare.encoded(text, SETTINGS)[None]).numpy()
+    return model(prepare.encoded(text, SETTINGS, None)[None]).numpy()
 
 
 def words_of(model: keras.Model, text: str, settings: TextConfig = SETTINGS) -> dict[str, float]:
@@ -87,10 +88,15 @@ def test_nothing_is_marked_if_no_word_counts(model):
     assert words_of(model, "...") == {} and words_of(model, "") == {}
 
 
-def test_words_that_the_model_does_not_read_are_not_marked(model):
-    text = "bad " + 70 * "word " + "bad"
+def test_words_in_every_window_of_a_long_text_are_marked(model):
+    text = "bad " + 70 * "word " + "bad " + 70 * "word " + "good"
+    assert prepare.encoded(text, SETTINGS, None).size > 2 * SETTINGS.length
     marks = explain.marked(text, answer_to(model, text), explain.scorer(model), SETTINGS)
-    assert [mark.start for mark in marks] == [0]
+    assert [(text[m.start : m.end], m.weight) for m in marks] == [
+        ("bad", pytest.approx(1.0)),
+        ("bad", pytest.approx(1.0)),
+        ("good", pytest.approx(-1.0)),
+    ]
 
 
 def test_single_words_of_a_long_text_are_marked(model, monkeypatch):
@@ -98,9 +104,14 @@ def test_single_words_of_a_long_text_are_marked(model, monkeypatch):
     text = 500 * "word " + "very bad film indeed " + 900 * "word " + "not good"
     left_out = []
     weights = explain.weights
-    monkeypatch.setattr(explain, "weights", lambda *a: left_out.append(len(a[1])) or weights(*a))
+
+    def counted(words, places, *others):
+        left_out.append(len(places))
+        return weights(words, places, *others)
+
+    monkeypatch.setattr(explain, "weights", counted)
     assert words_of(model, text, settings) == pytest.approx({"bad": 1.0, "good": -1.0})
-    assert left_out[0] <= explain.FEWEST_PARTS and sum(left_out) < 500
+    assert left_out[0] <= explain.FEWEST_PARTS and sum(left_out) < 150
 
 
 def test_few_words_are_marked(model):
@@ -111,12 +122,11 @@ def test_few_words_are_marked(model):
 
 
 def test_scores_of_a_batch_equal_those_of_single_texts(model, monkeypatch):
-    words = explain.words_read("a bad film , not good at all", SETTINGS)
-    answer = np.array([[1.0, 0.0]])
-    expected = explain.weights(words, range(8), answer, explain.scorer(model), ENGLISH)
+    words = marking.split("a bad film , not good at all", encoder("english"), 64)
+    arguments = words, range(8), np.array([[1.0, 0.0]]), explain.scorer(model), SETTINGS
+    expected = explain.weights(*arguments)
     monkeypatch.setattr(explain, "MOST_VALUES", 16)
-    found = explain.weights(words, range(8), answer, explain.scorer(model), ENGLISH)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(explain.weights(*arguments), expected, atol=1e-6)
     assert expected.tolist() == pytest.approx([0, 4, 0, 0, 0, -4, 0, 0])
 
 
@@ -150,7 +160,7 @@ def written(folder: Path, model: keras.Model, config: RunConfig, whole: bool = F
     for split in splits:
         texts = [text for own, _, text in rows if own == ("test" if split == "val" else split)]
         texts = texts if splits[split] else []
-        ids = [prepare.encoded(text, config.settings) for text in texts]
+        ids = [prepare.encoded(text, config.settings, None) for text in texts]
         inputs[split] = Inputs(data.labels(split), ragged.of(ids, empty))
     split = "val" if whole else "test"
     answers = {split: model(inputs[split].array[:]).numpy()}
@@ -228,5 +238,5 @@ def test_views_equal_those_of_training():
 
 
 def test_token_ids_as_text():
-    ids = prepare.encoded("Overcooked soup!", SETTINGS)
+    ids = prepare.encoded("Overcooked soup!", SETTINGS, None)
     assert explain.as_text(np.pad(ids, (0, 3)), ENGLISH) == "overcooked soup !"

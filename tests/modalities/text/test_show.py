@@ -83,7 +83,7 @@ def test_findings_on_texts(run):
     for expected in (
         "<h3>Lengths</h3>",
         "<dd>1,502 tokens</dd>",
-        "<dt>texts that are cut off</dt><dd>20",
+        "<dt>longer texts</dt><dd>20",
         "1 text of unusual length.",
         "<h3>Scripts and languages</h3>",
         "Latin 4 and Arabic 1",

@@ -148,9 +148,9 @@ class TextConfig(Section):
         if self.augment_strength == 0 or not self.augment:
             return ()
         # Imported here because most configs do not augment texts.
-        from tl_keras.modalities.text.tokens.vocabulary import read
+        from tl_keras.modalities.text import tokens
 
-        words = read(self.vocabulary)
+        words = tokens.of(self.vocabulary)
         # Vocabularies of other models than BERT's may have no mask token.
         hidden = words.unknown if words.mask is None else words.mask
         operations = []

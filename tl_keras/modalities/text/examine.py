@@ -14,7 +14,6 @@ from tl_keras.data.wording import number_of
 from tl_keras.modalities.text import copies, scripts, tokens
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.originals import original
-from tl_keras.modalities.text.tokens.vocabulary import read
 
 MOST_READ = 200_000  # examples; the texts of larger data sets are not read again
 # A text is listed if one of these bounds is crossed.
@@ -37,9 +36,10 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: TextConfig) -
         different characters, in percent, see `copies.near_duplicates`).
       - `rare`: a list of classes with few examples, each with `class`, `n` and `why`.
       - `lengths`: numbers of tokens, with start and end: `n`, the number of texts; `median`, `p95`
-        and `longest`; `limit`, the largest number that the model reads, and `truncated`, the share
-        of texts that have more; `odd`, a list of texts of unusual length, each with `file`, `text`
-        (its beginning), `tokens` and `why`.
+        and `longest`; `limit`, the largest number that the model takes at once, and `truncated`,
+        the share of texts that have more, of which training reads only the beginning; `odd`, a
+        list of texts of unusual length, each with `file`, `text` (its beginning), `tokens` and
+        `why`.
       - `scripts`: `n`, the number of texts; `scripts` and `languages`, the number of texts in each,
         most frequent first; `odd`, a list of texts in another script or language than almost all
         others, each with `file`, `text`, `script` and `why`. Texts whose language is uncertain are
@@ -93,9 +93,9 @@ def _lengths(
     """Returns the finding `lengths`, see `examine`.
 
     Args:
-      counts: the number of tokens of each text that the model reads, `(n,)`.
+      counts: the number of tokens of each text that training reads, `(n,)`.
     """
-    limit = settings.length if isinstance(settings.length, int) else None
+    limit = settings.longest
     whole = counts.tolist()
     if texts is not None and limit is not None:
         for i in np.flatnonzero(counts >= limit).tolist():
@@ -107,7 +107,7 @@ def _lengths(
     for i, (example, count) in enumerate(zip(examples, whole, strict=True)):
         text = None if texts is None else texts[i]
         if cut[i] and lists_cut:
-            why = f"the model reads only the first {limit} of {count} tokens"
+            why = f"training reads only the first {limit} of {count} tokens"
         else:
             why = _why_odd(count, median, p95, text)
         if why:
@@ -135,7 +135,7 @@ def _why_odd(count: int, median: float, p95: float, text: str | None) -> str:
 
 def num_tokens(text: str, settings: TextConfig) -> int:
     """Returns the number of tokens of a text with start and end, if nothing is cut off."""
-    words = read(settings.vocabulary)
+    words = tokens.of(settings.vocabulary)
     return len(tokens.framed(tokens.encoder_of(words)(text), words, None))
 
 

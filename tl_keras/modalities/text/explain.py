@@ -5,7 +5,6 @@ memory.
 """
 
 import contextlib
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,9 +24,9 @@ from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.augment import augment, num_columns
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.marking.excerpts import Mark, excerpt, to_json
-from tl_keras.modalities.text.marking.words import Word, divide, read_of, split
+from tl_keras.modalities.text.marking.words import Word, divide, split, windows_of
 from tl_keras.modalities.text.originals import original
-from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
+from tl_keras.modalities.text.tokens.vocabulary import Vocabulary
 from tl_keras.run.files import write_json
 from tl_keras.training.network.model import logits_of
 
@@ -37,9 +36,10 @@ SAMPLES, VIEWS = 6, 3
 # Words that are left out one by one; in a longer text, several words together. Long texts take
 # more time, so fewer of their parts are left out.
 FEWEST_PARTS, MOST_PARTS = 16, 64
-DIVIDED = 4  # parts of a long text whose words are then left out one by one
+DIVIDED, PIECES = 4, 8  # The strongest parts of a long text are divided into smaller parts.
 MARKED = 8  # marked words of a text, at most
 WEAKEST = 0.25  # A weaker word is not marked; 1 is the weight of the strongest word of a text.
+TINY = 1e-9
 NEGLIGIBLE = 0.01  # Below this change of the support, no word counts.
 MOST_VALUES = 8192  # token ids of a batch
 SHORT = 200  # characters of an augmented text that are shown
@@ -158,54 +158,54 @@ def scorer(model: keras.Model, task: str = tasks.DEFAULT) -> Score:
 def marked(text: str, answer: np.ndarray, score: Score, settings: TextConfig) -> list[Mark]:
     """Returns the words that most support an answer or speak against it; [] if no word counts.
 
+    In a long text, parts of several words are left out at first. Then the strongest parts are
+    divided, again and again, until they are single words.
+
     Args:
       answer: the answer to explain, `(1, columns)`.
       score: a function that `scorer` returned.
     """
-    vocabulary = read(settings.vocabulary)
-    words = words_read(text, settings)
-    changes = weights(words, range(len(words)), answer, score, vocabulary)
+    encode = tokens.encoder(settings.vocabulary)
+    words = split(text, encode, _num_parts(len(encode(text)), settings))
+    places = list(range(len(words)))
+    changes = weights(words, places, answer, score, settings)
     if np.abs(changes).max(initial=0) < NEGLIGIBLE:
         return []
-    entries, places = _divided(text, words, changes, vocabulary)
-    if len(entries) > len(words):  # In a long text, an entry was several words.
-        changes = weights(entries, places, answer, score, vocabulary)
-        words = [entries[i] for i in places]
-    shares = changes / max(np.abs(changes).max(), NEGLIGIBLE)
+    while True:
+        strongest = [places[i] for i in np.argsort(-np.abs(changes), kind="stable")[:DIVIDED]]
+        if not any(words[i].several for i in strongest):
+            break
+        words, places = _divided(text, words, strongest, encode)
+        changes = weights(words, places, answer, score, settings)
+    # Of the parts of a long text, some are still several words.
+    single = [i for i, place in enumerate(places) if not words[place].several]
+    return _marks([words[places[i]] for i in single], changes[single])
+
+
+def _marks(words: Sequence[Word], changes: np.ndarray) -> list[Mark]:
+    shares = changes / max(np.abs(changes).max(initial=0), TINY)
     order = np.argsort(-np.abs(shares), kind="stable")[:MARKED]
     kept = sorted(int(i) for i in order if abs(shares[i]) >= WEAKEST)
     return [Mark(words[i].start, words[i].end, float(shares[i])) for i in kept]
 
 
-def _divided(
-    text: str, words: Sequence[Word], changes: np.ndarray, vocabulary: Vocabulary
-) -> tuple[list[Word], list[int]]:
-    """Divides the strongest entries of a long text into single words.
+def _num_parts(length: int, settings: TextConfig) -> int:
+    """Returns into how many parts a text of `length` token ids is divided, if it is long."""
+    window = min(length, settings.longest or length)
+    return min(max(2 * MOST_VALUES // max(window, 1), FEWEST_PARTS), MOST_PARTS)
 
-    Returns two lists: the entries, and the indices of the words of the strongest ones.
-    """
-    encode = tokens.encoder_of(vocabulary)
-    strongest = set(np.argsort(-np.abs(changes), kind="stable")[:DIVIDED].tolist())
-    parts = {i: divide(text, words[i], encode) for i in strongest}
+
+def _divided(
+    text: str, words: Sequence[Word], chosen: Sequence[int], encode: Callable[[str], list[int]]
+) -> tuple[list[Word], list[int]]:
+    """Returns the words of a text with the chosen entries divided, and the indices of the parts."""
     entries: list[Word] = []
     places: list[int] = []
     for i, word in enumerate(words):
-        part = parts.get(i, [word])
-        places += range(len(entries), len(entries) + len(part)) if i in parts else ()
-        entries += part
+        parts = divide(text, word, encode, PIECES) if i in chosen else [word]
+        places += range(len(entries), len(entries) + len(parts)) if i in chosen else ()
+        entries += parts
     return entries, places
-
-
-def words_read(text: str, settings: TextConfig) -> list[Word]:
-    """Returns the words of a text that the model reads."""
-    vocabulary = read(settings.vocabulary)
-    ends = (vocabulary.start is not None) + (vocabulary.end is not None)
-    room = settings.length - ends if isinstance(settings.length, int) else None
-    encode = tokens.encoder_of(vocabulary)
-    whole = max(1, len(encode(text)))
-    length = whole if room is None else max(1, min(whole, room))
-    parts = min(max(2 * MOST_VALUES // length, FEWEST_PARTS), MOST_PARTS)
-    return read_of(split(text, encode, parts * math.ceil(whole / length)), room)
 
 
 def weights(
@@ -213,28 +213,37 @@ def weights(
     places: Sequence[int],
     answer: np.ndarray,
     score: Score,
-    vocabulary: Vocabulary,
+    settings: TextConfig,
 ) -> np.ndarray:
     """Returns by how much the support for an answer falls without a word, `(places,)`.
 
     This is occlusion (arXiv 1311.2901). On a MiniLM fine-tuned on SST-2, to delete the two words
     that it finds lowers the probability of the answer by 0.48; the two words of integrated
-    gradients (arXiv 1703.01365) by 0.24 to 0.40, depending on their baseline.
+    gradients (arXiv 1703.01365) by 0.24 to 0.40, depending on their baseline. A word of a long
+    text changes the answer for its window alone.
 
     Args:
       words: all words of a text.
       places: indices of the words that are left out, one at a time.
     """
-    whole = [word.ids for word in words]
-    rows = [_framed(whole, vocabulary)]
-    rows += [_framed([*whole[:i], *whole[i + 1 :]], vocabulary) for i in places]
+    vocabulary = tokens.of(settings.vocabulary)
+    ends = (vocabulary.start is not None) + (vocabulary.end is not None)
+    room = None if settings.longest is None else settings.longest - ends
+    numbers = windows_of(words, room)
+
+    def row(window: int, left_out: int | None) -> np.ndarray:
+        kept = [i for i, number in enumerate(numbers) if number == window and i != left_out]
+        ids = [token for i in kept for token in words[i].ids]
+        return np.array(tokens.framed(ids, vocabulary, settings.longest), np.int32)
+
+    chosen = [numbers[i] for i in places]
+    windows = sorted(set(chosen))
+    rows = [row(window, None) for window in windows]
+    rows += [row(numbers[i], i) for i in places]
     # Padded like the batches of evaluation.
-    scores = score(ragged.of([np.array(row, np.int32) for row in rows], EMPTY)[:], answer)
-    return scores[0] - scores[1:]
-
-
-def _framed(words: Sequence[Sequence[int]], vocabulary: Vocabulary) -> list[int]:
-    return tokens.framed([i for ids in words for i in ids], vocabulary, None)
+    scores = score(ragged.of(rows, EMPTY)[:], answer) if rows else EMPTY
+    whole = dict(zip(windows, scores.tolist(), strict=False))
+    return np.array([whole[window] for window in chosen]) - scores[len(windows) :]
 
 
 def _augmented(
@@ -245,7 +254,7 @@ def _augmented(
         return []  # Without fine-tuning, the head is fitted on texts without augmentation.
     chosen = _spread(inputs.labels, SAMPLES)
     shown = views(inputs.take(np.array(chosen)), chosen, len(inputs), config)
-    vocabulary, entries = read(config.settings.vocabulary), []
+    vocabulary, entries = tokens.of(config.settings.vocabulary), []
     for i, place in enumerate(chosen):
         example = dataset.splits["train"][place]
         with contextlib.suppress(OSError):

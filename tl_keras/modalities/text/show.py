@@ -182,7 +182,7 @@ def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tup
     if larger <= length:
         return None
     why = (
-        f"{percent(share)} of the texts have more than {count(length)} tokens, and the model reads "
+        f"{percent(share)} of the texts have more than {count(length)} tokens, and training reads "
         f"only their beginning. With {count(larger)} tokens it reads more of them, and takes about "
         f"{larger / length:.1f} times as long on the longest texts."
     )
@@ -227,8 +227,8 @@ def _lengths(lengths: dict) -> str:
         if is_number(lengths.get(key))
     ]
     if is_number(lengths.get("limit")):
-        named.append(("the model reads at most", f"{count(lengths['limit'])} tokens"))
-        named.append(("texts that are cut off", percent(lengths.get("truncated"))))
+        named.append(("the model takes at once", f"{count(lengths['limit'])} tokens"))
+        named.append(("longer texts", percent(lengths.get("truncated"))))
     rows = [
         [*_named(entry), count(entry.get("tokens")), escape(entry.get("why") or NOTHING)]
         for entry in _odd(lengths)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tl_keras.modalities.text import tokens
-from tl_keras.modalities.text.marking.words import Word, divide, read_of, split
+from tl_keras.modalities.text import prepare, tokens
+from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.marking.words import divide, split, windows_of
 
 encode = tokens.encoder("english")
 
@@ -49,20 +50,31 @@ def test_long_texts_are_split_into_groups_of_words():
     assert [i for group in groups for i in group.ids] == encode(text)
 
 
-def test_words_that_the_model_does_not_read_are_left_out():
-    words = [Word(0, 3, (1, 2)), Word(4, 6, (3, 4, 5)), Word(7, 9, (6,))]
-    assert read_of(words, None) == words
-    assert read_of(words, 6) == words
-    assert read_of(words, 3) == [words[0], Word(4, 6, (3,))]
-    assert read_of(words, 2) == words[:1]
-    assert read_of(words, 0) == []
-
-
 def test_a_group_is_divided_into_its_words():
     text = "Unbelievably overcooked soup, isn't it? Twice."
     (group,) = split(text, encode, 1)
-    single = divide(text, group, encode)
-    assert single == split(text, encode, 1000)
-    assert divide(text, single[0], encode) == [single[0]]
-    cut = Word(group.start, group.end, group.ids[:4])
-    assert sum((word.ids for word in divide(text, cut, encode)), ()) == group.ids[:4]
+    assert group.several
+    single = divide(text, group, encode, 1000)
+    assert single == split(text, encode, 1000) and not any(word.several for word in single)
+    assert divide(text, single[0], encode, 1000) == [single[0]]
+    halves = divide(text, group, encode, 2)
+    assert len(halves) == 2 and halves[0].ids + halves[1].ids == group.ids
+    assert divide(text, halves[0], encode, 8) + divide(text, halves[1], encode, 8) == single
+
+
+def test_words_lie_in_the_windows_of_the_text():
+    text = " ".join(f"word{i}" for i in range(100))
+    settings = TextConfig(vocabulary="english", length=64)
+    words = split(text, encode, 1000)
+    numbers = windows_of(words, 62)
+    windows = prepare.windows(prepare.encoded(text, settings, None), settings)
+    assert set(numbers) == set(range(len(windows))) and numbers == sorted(numbers)
+    for number, window in enumerate(windows):
+        ids = [
+            i for word, own in zip(words, numbers, strict=True) if own == number for i in word.ids
+        ]
+        # A word at the border may have ids in both windows.
+        assert abs(len(ids) - (len(window) - 2)) < 4
+    assert windows_of(words, None) == [0] * len(words)
+    assert windows_of(words, 10_000) == [0] * len(words)
+    assert windows_of([], 62) == []

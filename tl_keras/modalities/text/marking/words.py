@@ -1,5 +1,6 @@
 """Splits texts into words with their places. Imports neither NumPy nor TensorFlow."""
 
+import bisect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ class Word:
     Attributes:
       start, end: its place in the text, as indices of characters.
       ids: its token ids.
+      several: whether this is more than one word.
     """
 
     start: int
     end: int
     ids: tuple[int, ...]
+    several: bool = False
 
 
 def split(text: str, encode: Callable[[str], Sequence[int]], most: int) -> list[Word]:
@@ -37,43 +40,42 @@ def split(text: str, encode: Callable[[str], Sequence[int]], most: int) -> list[
       encode: a tokeniser, from a text to token ids without start and end.
       most: largest number of entries. In a text with more words, each entry is several words.
     """
-    places = [match.span() for match in WORD.finditer(text)]
+    return _split(text, 0, len(text), encode, most)
+
+
+def divide(text: str, word: Word, encode: Callable[[str], Sequence[int]], most: int) -> list[Word]:
+    """Divides an entry of `split` into up to `most` entries; a single word is returned as it is."""
+    return _split(text, word.start, word.end, encode, most) if word.several else [word]
+
+
+def _split(
+    text: str, first: int, last: int, encode: Callable[[str], Sequence[int]], most: int
+) -> list[Word]:
+    places = [match.span() for match in WORD.finditer(text, first, last)]
     size = max(1, -(-len(places) // most))
     groups = [places[i : i + size] for i in range(0, len(places), size)]
-    words, past = [], 0
+    # With the spaces before a word, which some tokenisers encode.
+    past = len(text[:first].rstrip())
+    words = []
     for group in groups:
         start, end = group[0][0], group[-1][1]
-        # With the spaces before the word, which some tokenisers encode.
-        words.append(Word(start, end, tuple(encode(text[past:end]))))
+        words.append(Word(start, end, tuple(encode(text[past:end])), len(group) > 1))
         past = end
     return words
 
 
-def divide(text: str, word: Word, encode: Callable[[str], Sequence[int]]) -> list[Word]:
-    """Returns the single words of an entry of `split`; the entry itself if it is a single word."""
-    places = [match.span() for match in WORD.finditer(text, word.start, word.end)]
-    if len(places) < 2:
-        return [word]
-    # With the space before the first word, as in `split`.
-    past = word.start - text[: word.start].endswith((" ", "\n", "\t"))
-    single = []
-    for start, end in places:
-        single.append(Word(start, end, tuple(encode(text[past:end]))))
-        past = end
-    return read_of(single, len(word.ids))
+def windows_of(words: Sequence[Word], room: int | None) -> list[int]:
+    """Returns the number of the window in which each word begins.
 
-
-def read_of(words: Sequence[Word], room: int | None) -> list[Word]:
-    """Returns the words that the model reads if it reads the first `room` token ids of the text.
-
-    The last one may have lost some of its ids. None means that the model reads all.
+    A text of more than `room` token ids is divided into windows of about the same length, see
+    `prepare.windows`; None means that there is no limit.
     """
-    if room is None:
-        return list(words)
-    kept = []
+    total = sum(len(word.ids) for word in words)
+    count = 1 if room is None else max(1, -(-total // max(room, 1)))
+    longer = total % count  # windows that have one id more than the others
+    edges = [(i + 1) * (total // count) + min(i + 1, longer) for i in range(count)]
+    numbers, place = [], 0
     for word in words:
-        if room <= 0:
-            break
-        kept.append(Word(word.start, word.end, word.ids[:room]))
-        room -= len(word.ids)
-    return kept
+        numbers.append(min(bisect.bisect_right(edges, place), count - 1))
+        place += len(word.ids)
+    return numbers
