@@ -210,6 +210,19 @@ def test_weights_of_another_vocabulary_are_refused(tmp_path):
         _loaded(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_vocabulary_with_some_of_the_tokens_takes_the_rows_of_these_tokens(tmp_path):
+    arrays = write_model(tmp_path / "a", BERT, SWAPPED)
+    kept = [0, 1, 2, 3, 4, 7, 9, 20, 32]  # Rows; padding is row 1.
+    write_vocabulary(tmp_path / "b", [SWAPPED[row] for row in kept])
+    model = _loaded(tmp_path / "a", tmp_path / "b")
+    table = arrays["embeddings.word_embeddings.weight"]
+    found = model.get_layer("embeddings_tokens").get_weights()[0]
+    np.testing.assert_array_equal(found, table[[1, 0, *kept[2:]]])
+    write_vocabulary(tmp_path / "b", [*(SWAPPED[row] for row in kept), "unheard"])
+    with pytest.raises(ValueError, match="another vocabulary than text.vocabulary"):
+        _loaded(tmp_path / "a", tmp_path / "b")
+
+
 def test_a_text_folder_does_not_fit_an_image_backbone(tmp_path):
     from tl_keras.backbones import weights
 

@@ -52,6 +52,25 @@ class Vocabulary:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
+    def ids_in(self, other: "Vocabulary") -> list[int] | None:
+        """Returns the id in a larger or equal vocabulary of each of this vocabulary's tokens.
+
+        Returns None if the other vocabulary lacks a token, has the tokens in another order, gives a
+        special token another meaning, or normalises texts in another way.
+        """
+        if self.digest == other.digest:
+            return list(range(self.num_tokens))
+        if self.kind != "wordpiece" or self._how() != other._how():
+            return None
+        ids = {token: i for i, token in enumerate(other.tokens)}
+        same = [ids.get(token, -1) for token in self.tokens]
+        return None if min(same) < 0 or same != sorted(same) else same
+
+    def _how(self) -> tuple[Any, ...]:
+        special = (0, self.start, self.end, self.unknown, self.mask)
+        names = [None if i is None else self.tokens[i] for i in special]
+        return (self.kind, *names, self.lowercase, self.strip_accents, self.split_chinese)
+
 
 def ordered(
     kind: Literal["wordpiece", "tokenizers"],
