@@ -32,6 +32,12 @@ DISTILBERT = {
     "activation": "gelu",
 }
 ELECTRA = BERT | {"model_type": "electra", "embedding_size": 8}
+ALBERT = ELECTRA | {
+    "model_type": "albert",
+    "hidden_act": "gelu_new",
+    "num_hidden_groups": 1,
+    "inner_group_num": 1,
+}
 # Padding is row 1 of the table, and the first two positions are never used.
 ROBERTA = BERT | {
     "model_type": "roberta",
@@ -82,9 +88,11 @@ def arrays_of(config: dict, seed: int = 0) -> dict[str, np.ndarray]:
         arrays["embeddings.token_type_embeddings.weight"] = random(2, table)
     norm("embeddings.LayerNorm", table)
     if table != width:
-        linear("embeddings_project", width, table)
-    for i in range(config["n_layers" if distilled else "num_hidden_layers"]):
-        names = _names(i, distilled)
+        linear(_projection(config), width, table)
+    # All layers of ALBERT share their weights.
+    shared = config["model_type"] == "albert"
+    for i in range(1 if shared else config["n_layers" if distilled else "num_hidden_layers"]):
+        names = _names(i, config["model_type"])
         for part in ("query", "key", "value", "attention"):
             linear(names[part], width, width)
         norm(names["attention_norm"], width)
@@ -94,8 +102,18 @@ def arrays_of(config: dict, seed: int = 0) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _names(i: int, distilled: bool) -> dict[str, str]:
-    if distilled:
+def _projection(config: dict) -> str:
+    shared = config["model_type"] == "albert"
+    return "encoder.embedding_hidden_mapping_in" if shared else "embeddings_project"
+
+
+def _names(i: int, model_type: str) -> dict[str, str]:
+    if model_type == "albert":
+        start = "encoder.albert_layer_groups.0.albert_layers.0."
+        names = {name: f"attention.{name}" for name in ("query", "key", "value")}
+        names |= {"attention": "attention.dense", "attention_norm": "attention.LayerNorm"}
+        names |= {"inner": "ffn", "outer": "ffn_output", "norm": "full_layer_layer_norm"}
+    elif model_type == "distilbert":
         start = f"transformer.layer.{i}."
         names = {f"{name}": f"attention.{name[0]}_lin" for name in ("query", "key", "value")}
         names |= {"attention": "attention.out_lin", "attention_norm": "sa_layer_norm"}
@@ -160,10 +178,10 @@ def features(config: dict, arrays: dict, rows: np.ndarray, pooling: str = "mean"
     if not distilled:
         x = x + arrays["embeddings.token_type_embeddings.weight"][0]
     x = norm(x, "embeddings.LayerNorm")
-    if "embeddings_project.weight" in arrays:
-        x = linear(x, "embeddings_project")
+    if f"{_projection(config)}.weight" in arrays:
+        x = linear(x, _projection(config))
     for i in range(config["n_layers" if distilled else "num_hidden_layers"]):
-        names = _names(i, distilled)
+        names = _names(i, config["model_type"])
         query, key, value = (
             np.stack(np.split(linear(x, names[part]), heads, axis=-1))
             for part in ("query", "key", "value")

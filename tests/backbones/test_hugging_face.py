@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from text_models import (
+    ALBERT,
     BERT,
     DISTILBERT,
     ELECTRA,
@@ -59,9 +60,10 @@ def _check_features(model, config, arrays, folder, pooling="mean", rtol=1e-5):
         (BERT | {"hidden_act": "gelu_new"}, WORDS),
         (DISTILBERT, WORDS),
         (ELECTRA, WORDS),
+        (ALBERT, WORDS),
         (ROBERTA, SWAPPED),
     ],
-    ids=["bert", "relu", "gelu_new", "distilbert", "electra", "roberta"],
+    ids=["bert", "relu", "gelu_new", "distilbert", "electra", "albert", "roberta"],
 )
 def test_features_equal_a_forward_pass_in_numpy(config, words, tmp_path):
     arrays = write_model(tmp_path, config, words)
@@ -244,9 +246,9 @@ def _without(config, name):
     [
         (
             _without(BERT, "model_type"),
-            r"a model of the type None; expected one of bert, distilber",
+            r"a model of the type None; expected one of albert, bert, distilber",
         ),
-        (BERT | {"model_type": "gpt2"}, r"a model of the type 'gpt2'; expected one of bert"),
+        (BERT | {"model_type": "gpt2"}, r"a model of the type 'gpt2'; expected one of albert"),
         (BERT | {"hidden_size": "16"}, r"hidden_size to be a whole number in 1\.\.16384, received"),
         (BERT | {"hidden_size": 10**9}, r"hidden_size to be a whole number in 1\.\.16384"),
         (_without(BERT, "hidden_size"), r"hidden_size to be a whole number .* received None"),
@@ -254,6 +256,7 @@ def _without(config, name):
         (BERT | {"hidden_act": "silu"}, r"has the activation 'silu'; expected one of gelu, relu"),
         (BERT | {"layer_norm_eps": "x"}, r"layer_norm_eps is 'x', not in 0\.\.1"),
         (BERT | {"position_embedding_type": "relative_key"}, r"describes a decoder, or relative"),
+        (BERT | {"inner_group_num": 2}, r"describes several groups of layers; expected one"),
         (BERT | {"is_decoder": True}, r"describes a decoder"),
         (
             BERT | {"num_hidden_layers": 3},

@@ -36,12 +36,15 @@ class Family:
       fields: the field of config.json for each attribute of `encoder.Sizes`.
       layer: the beginning of the names of a layer's tensors.
       parts: the middle of the names, for each part of a layer in `encoder`.
+      projection: the beginning of the names of the dense layer after the embeddings, which exists
+        only if the embeddings have another width than the layers.
       reserved: number of rows of the table of positions, at its beginning, that are never used.
     """
 
     fields: Mapping[str, str]
     layer: str
     parts: Mapping[str, str]
+    projection: str = "embeddings_project"
     reserved: int = 0
 
 
@@ -90,7 +93,24 @@ _DISTILBERT = Family(
 )
 _ROBERTA = dataclasses.replace(_BERT, reserved=2)  # See `family_of`.
 _ELECTRA = dataclasses.replace(_BERT, fields={**_BERT.fields, "embedding": "embedding_size"})
+# All layers of ALBERT have the same weights. Here they become separate layers with equal weights.
+_ALBERT = Family(
+    _ELECTRA.fields,
+    "encoder.albert_layer_groups.0.albert_layers.0.",
+    {
+        "query": "attention.query",
+        "key": "attention.key",
+        "value": "attention.value",
+        "attention": "attention.dense",
+        "attention_norm": "attention.LayerNorm",
+        "inner": "ffn",
+        "outer": "ffn_output",
+        "norm": "full_layer_layer_norm",
+    },
+    projection="encoder.embedding_hidden_mapping_in",
+)
 FAMILIES = {
+    "albert": _ALBERT,
     **{"bert": _BERT, "distilbert": _DISTILBERT, "electra": _ELECTRA},
     **dict.fromkeys(("roberta", "xlm-roberta", "camembert"), _ROBERTA),
 }
@@ -125,6 +145,8 @@ def sizes_of(folder: str, options: Mapping[str, Value], field: str = "model.back
     where = f"{field}: {os.path.join(folder, 'config.json')!r}"
     if config.get("position_embedding_type", "absolute") != "absolute" or config.get("is_decoder"):
         raise ValueError(f"{where} describes a decoder, or relative positions; expected neither")
+    if any(config.get(name, 1) != 1 for name in ("num_hidden_groups", "inner_group_num")):
+        raise ValueError(f"{where} describes several groups of layers; expected one")
     numbers = {name: number_of(where, config, family, name) for name in LARGEST}
     if numbers["width"] % numbers["heads"]:
         raise ValueError(f"{where}: {family.fields['heads']} does not divide the width")
@@ -364,7 +386,7 @@ def located(
     if prefix + segments in tensors:
         located["embeddings_positions"].append(find(segments, None, width))
     if width != sizes.width:
-        located["embeddings_projection"] = pair("embeddings_project", sizes.width, width)
+        located["embeddings_projection"] = pair(family.projection, sizes.width, width)
     shapes = {"inner": (sizes.inner, sizes.width), "outer": (sizes.width, sizes.inner)}
     for i in range(sizes.layers):
         for part, middle in family.parts.items():
