@@ -64,7 +64,7 @@ def model_file(file: Path, num_tokens: int) -> None:
 
 def examples_of(settings: TextConfig, folder: Path | None) -> Examples:
     """Returns the sentences as examples; in files of a folder, if one is given."""
-    rows = [prepare.encoded(text, settings) for text in SENTENCES]
+    rows = [prepare.encoded(text, settings, settings.longest) for text in SENTENCES]
     labels = np.arange(len(rows)) % len(CLASSES)
     paths = None
     if folder is not None:
