@@ -125,7 +125,7 @@ def _compared(run: Run) -> list[str]:
         figures = [f"{split} {score[main]:.3f}" for split, score in scores.items() if score]
         figures.append(f"{approach.training:.0f} s of training")
         if approach.bytes and approach.latency_ms is not None:
-            size = f"int8 {approach.bytes / 1e6:.2f} MB"
+            size = f"{approach.format} {approach.bytes / 1e6:.2f} MB"
             figures.append(f"{size}, {milliseconds(approach.latency_ms)}")
         lines.append(f"{name:15}{', '.join(figures)}")
     lines += [f"{name:15}not run: {why}" for name, why in run.result.left_out.items()]

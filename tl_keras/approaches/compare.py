@@ -103,7 +103,7 @@ def planned(config: RunConfig) -> list[Planned]:
         )
     # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
     # for the approach that is chosen.
-    tree["export"]["formats"] = ["int8"]
+    tree["export"]["formats"] = [config.search.format]
     searched = {**tree["search"], "trials": config.search.trials or TRIALS}
     unlabelled = tree["data"].pop("unlabelled")
     del tree["search"], tree["compare"]
@@ -235,7 +235,8 @@ def _bounded(run: Run, approach: Planned, num_sharing: int) -> RunConfig | None:
 def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> ApproachRecord:
     """Builds the entry of an approach in the field `approaches` of `result.json`."""
     result = read_result(run.workdir / approach.name, run.config.task)
-    exported = (result.export or {}).get("int8")
+    size_format = run.config.search.format
+    exported = (result.export or {}).get(size_format)
     short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
         split: MainScores(**{name: scores[name] for name in short})
@@ -253,6 +254,7 @@ def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> Approach
         seconds=result.seconds["total"],
         training=_training(result),
         to_scratch=_seconds_to_scratch(run, approach, done),
+        format=size_format,
         bytes=exported.bytes if exported else None,
         latency_ms=latency.median if latency else None,
     )

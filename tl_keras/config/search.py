@@ -85,9 +85,10 @@ class SearchConfig(Section):
     )
     format: Literal["float32", "float16", "dynamic", "int8"] = Field(
         "int8",
-        description="Format of the exported file to which the limits in search.objective apply. "
-        "One file is measured for each architecture, which is a combination of backbone, head and "
-        "preparation of the examples.",
+        description="Format of the exported file to which the limits in search.objective apply, "
+        "and whose size and latency the command compare measures. One file is measured for each "
+        "architecture, which is a combination of backbone, head and preparation of the examples. "
+        "The default for texts is dynamic.",
     )
     keep: Annotated[int, Field(ge=1)] = Field(
         1, description="How many of the best trials keep their model.keras on disk."

@@ -16,6 +16,7 @@ DEFAULTS = {
     "model": {"backbone": "MiniLM-L6"},
     "fit": {"batch_size": 16},
     # Not int8: for transformers it is less accurate and slower than `dynamic`, and as large.
+    "search": {"format": "dynamic"},
     "export": {"formats": ("saved_model", "float32", "float16", "dynamic")},
 }
 SUFFIXES = (".txt", ".text")

@@ -52,7 +52,8 @@ def _charts(run: RunFiles) -> str:
     }
     drawn = [by_name(by_its_name, split)]
     drawn.append(pareto("seconds of training", timed, split.capitalize()) if timed else "")
-    drawn.append(pareto("int8 latency, ms", by_latency, split.capitalize()) if by_latency else "")
+    title = f"{_format(run)} latency, ms"
+    drawn.append(pareto(title, by_latency, split.capitalize()) if by_latency else "")
     drawn.append(by_examples(accuracies(run)))
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
@@ -63,6 +64,11 @@ def _charts(run: RunFiles) -> str:
     )
     charts = "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
     return (note(above) if charts else "") + charts
+
+
+def _format(run: RunFiles) -> str:
+    """Returns the format of the files whose size and latency were measured, such as `int8`."""
+    return next(iter(approaches_of(run).values())).format
 
 
 def _estimate(run: RunFiles, x: float, scores: MainScores) -> Estimate:
@@ -95,7 +101,7 @@ def _table(run: RunFiles) -> str:
         "and validation examples: each is answered by the model of the fold that held it out. The "
         'column "Matches scratch" has the training time after which the approach had reached the '
         'best validation score of the approach "scratch". Size and latency are measured on the '
-        "int8 file. Each approach has a folder with its own report."
+        f"{_format(run)} file. Each approach has a folder with its own report."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]

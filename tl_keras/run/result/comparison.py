@@ -96,12 +96,15 @@ class ApproachRecord(Part):
         "approach `scratch`. null if this approach never reaches that score, if it runs a search "
         "or the command `cross_validate` or `parallel`, or if `scratch` was not run."
     )
-    bytes: Maybe[Bytes] = Field(
-        description="Size of the exported int8 file; null without such a file."
+    format: str = Field(
+        "int8",
+        description="Format of the exported file whose size and latency are measured; the value of "
+        "search.format.",
     )
+    bytes: Maybe[Bytes] = Field(description="Size of this file; null without such a file.")
     latency_ms: Maybe[Milliseconds] = Field(
-        description="Median time for one example with the exported int8 file, on one thread; null "
-        "without such a file."
+        description="Median time for one example with this file, on one thread; null without such "
+        "a file."
     )
 
 
