@@ -33,14 +33,7 @@ def list_table(config: RunConfig) -> Listing:
     """
     file, literal = Path(config.data.path), config.data.literal_labels
     rows = read(file, config.data.source, "data.path")
-    names = tasks.of(config.task, "names")
     columns, warnings = table_columns.columns(rows, config)
-    label = rows.nested.get(columns.label)
-    if label and not literal:
-        raise ValueError(
-            f"data.path: {str(file)!r}, {rows.name(min(label))}: the label is a list or an object, "
-            f"but several labels per example are not supported; expected one {names.LABEL}"
-        )
     listed = list(_rows(rows, columns))
     if columns.is_cell and not table.is_table(file):
         raise ValueError(
@@ -56,14 +49,9 @@ def list_table(config: RunConfig) -> Listing:
         return not label if literal else is_missing(label)
 
     labelled = [row for row in listed if not lacks_label(row.label)]
-    if not labelled:
-        raise ValueError(f"data.path: {str(file)!r} has no {rows.unit} with a label")
-    if not columns.is_cell:
-        paths_in_tables.refuse_several_labels(file, labelled, names.LABEL)
-    unfit = tasks.of(config.task, "targets").unfit([row.label for row in labelled])
-    if unfit and not literal:
-        raise ValueError(f"data.path: {str(file)!r}: {unfit}")
-    doubtful = _doubtful_labels(labelled, names.NOUNS[0], rows.unit)
+    _check_labels(rows, columns, labelled, config)
+    noun = tasks.of(config.task, "names").NOUNS[0]
+    doubtful = _doubtful_labels(labelled, noun, rows.unit)
     listing = Listing(root, [], _bad_rows(rows, columns), [*warnings, *doubtful])
     nested = {rows.name(number) for number in rows.nested.get(columns.example, ())}
     several = modalities.nouns(config.modality)[1]
@@ -151,6 +139,25 @@ def _rows(rows: Table, columns: Columns) -> Iterator[Listed]:
                 f"in the column 'split'; received {split!r}"
             )
         yield Listed(name, label.strip(), known[split] if split else "", group)
+
+
+def _check_labels(rows: Table, columns: Columns, labelled: list[Listed], config: RunConfig) -> None:
+    """Raises ValueError if no row has a label, or if labels are not those of the task."""
+    where, literal = f"data.path: {str(rows.file)!r}", config.data.literal_labels
+    expected = tasks.of(config.task, "names").LABEL
+    nested = rows.nested.get(columns.label)
+    if nested and not literal:
+        raise ValueError(
+            f"{where}, {rows.name(min(nested))}: the label is a list or an object, but several "
+            f"labels per example are not supported; expected one {expected}"
+        )
+    if not labelled:
+        raise ValueError(f"{where} has no {rows.unit} with a label")
+    if not columns.is_cell:
+        paths_in_tables.refuse_several_labels(rows.file, labelled, expected)
+    unfit = tasks.of(config.task, "targets").unfit([row.label for row in labelled])
+    if unfit and not literal:
+        raise ValueError(f"{where}: {unfit}")
 
 
 def _bad_rows(rows: Table, columns: Columns) -> list[Quarantined]:
