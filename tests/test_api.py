@@ -187,3 +187,16 @@ def test_quickstart_runs_the_embedded_config(monkeypatch, tmp_path):
     ((command, config, workdir),) = seen
     assert (command, workdir) == ("finetune", tmp_path / "run")
     assert config == configs.of_quickstart()
+
+
+def test_quickstart_of_texts_has_a_folder_of_its_own(monkeypatch):
+    seen = []
+    monkeypatch.setattr("tl_keras.launch.launch", lambda *arguments: seen.append(arguments))
+    tl_keras.quickstart()
+    tl_keras.quickstart(modality="text")
+    (_, images, first), (_, texts, second) = seen
+    assert (str(first), str(second)) == ("runs/quickstart", "runs/quickstart_text")
+    assert (images.modality, texts.modality) == ("image", "text")
+    assert texts == configs.of_quickstart(modality="text") != images
+    with pytest.raises(ValueError, match="--modality: expected 'image' or 'text'; received 'txet'"):
+        tl_keras.quickstart(modality="txet")

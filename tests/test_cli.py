@@ -91,6 +91,10 @@ WRONG = [
         "received 'digts'; did you mean 'digits'?\n"
         "fit.epoch: no such field; did you mean 'epochs'?\n",
     ),
+    (
+        "quickstart --modality=txt",
+        "--modality: expected 'image' or 'text'; received 'txt'; did you mean 'text'?",
+    ),
     ("quickstart --set=fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
     ("finetune --data=photo", "data.path: expected a folder of class folders, a CSV file, "),
     ("finetune --data=list.csv", "data.path: expected a folder of class folders, a CSV file, "),

@@ -224,18 +224,20 @@ def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
     return launch.export(run, _with_fields(run, "export", fields).config)
 
 
-def quickstart(workdir: "str | Path" = "runs/quickstart") -> "Run":
+def quickstart(workdir: "str | Path | None" = None, modality: str = "image") -> "Run":
     """Runs `finetune` on data inside the package and returns the run; needs no network.
 
     Args:
-      workdir: the folder of the run.
+      workdir: the folder of the run. None: `runs/quickstart`, or `runs/quickstart_text` for texts.
+      modality: the kind of the examples, `image` or `text`.
 
     Raises:
-      ValueError: the folder cannot be used.
+      ValueError: the folder cannot be used, or the modality is unknown.
     """
     from tl_keras.config import text as configs
 
-    return _run("finetune", configs.of_quickstart(), workdir)
+    config = configs.of_quickstart(modality=modality)
+    return _run("finetune", config, workdir or f"runs/{configs.quickstart_name(modality)}")
 
 
 def report(

@@ -13,6 +13,7 @@ from absl import flags
 from tl_keras.command_table import COMMANDS, DONE, FAULT, STOPPED, USER_ERROR
 from tl_keras.commands import ACTIONS, Flags
 from tl_keras.config.messages import is_for_user
+from tl_keras.modalities import DEFAULT
 from tl_keras.run.files import check_folders
 from tl_keras.run.process import open_streams
 from tl_keras.version import VERSION
@@ -117,6 +118,9 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
         "data, as in runs/photos for --data=photos.",
         flag_values=v,
     ),
+    "modality": lambda v: flags.DEFINE_string(
+        "modality", DEFAULT, "The kind of the examples: image or text.", flag_values=v
+    ),
     "set": lambda v: flags.DEFINE_multi_string(
         "set",
         [],
@@ -179,7 +183,9 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
 _FINISHED = {"workdir": "The folder of the finished run."}
 _WRITTEN = {"output": "File to write. Default: standard output."}
 SPECIAL_HELP: dict[str, dict[str, str]] = {
-    "quickstart": {"workdir": "The run's folder. Default: runs/quickstart."},
+    "quickstart": {
+        "workdir": "The run's folder. Default: runs/quickstart; runs/quickstart_text for texts."
+    },
     "audit": {
         "workdir": "The run's folder. Default: runs/NAME_audit, where NAME is that of the config "
         "file or of the data, as in runs/photos_audit for --data=photos."
@@ -210,8 +216,8 @@ def _overview() -> str:
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
-            "tl-keras: turns labelled images into a small model, tested in the format of the "
-            "device.",
+            "tl-keras: turns labelled images or texts into a small model, tested in the format of "
+            "the device.",
             "",
             "usage: tl-keras COMMAND [--flag=value ...]",
             "",

@@ -36,7 +36,7 @@ _RUN = ("config", "data", "workdir", "set")
 COMMANDS = {
     "quickstart": Command(
         "Trains, measures and exports a model on data inside the package; needs no network.",
-        ("workdir", "set"),
+        ("modality", "workdir", "set"),
         example="tl-keras quickstart",
     ),
     "audit": Command(
@@ -80,9 +80,9 @@ COMMANDS = {
         example="tl-keras evaluate --workdir=runs/photos --data=other_photos",
     ),
     "predict": Command(
-        "Predicts the class probabilities of images with the model of a finished run.",
+        "Predicts the class probabilities of images or texts with the model of a finished run.",
         ("workdir", "format", "output"),
-        "IMAGE_OR_FOLDER ...",
+        "FILE_OR_FOLDER ...",
         "tl-keras predict --workdir=runs/photos new",
     ),
     "export": Command(

@@ -110,8 +110,8 @@ def _print_missed(missed: list[str]) -> None:
 
 
 def _quickstart(values: Flags, _: list[str]) -> int:
-    config = configs.of_quickstart(values.set)
-    return _train("finetune", config, _workdir(values, "quickstart"))
+    config = configs.of_quickstart(values.set, values.modality)
+    return _train("finetune", config, _workdir(values, configs.quickstart_name(values.modality)))
 
 
 def _finetune(values: Flags, _: list[str]) -> int:

@@ -191,7 +191,8 @@ def _exports(run: Run, result: Result) -> list[str]:
         repaired = f", {counted(len(kept), 'operator')} kept float" if kept else ""
         rejected = "" if entry.status == "ok" else f"; REJECTED: {entry.status}"
         lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {score}{speed}{repaired}{rejected}")
-    return [*lines, *_shipped(result.shipped, main), *_abstaining(result, main)]
+    shipped = _shipped(result.shipped, main, run.config.modality)
+    return [*lines, *shipped, *_abstaining(result, main)]
 
 
 def _abstaining(result: Result, main: str) -> list[str]:
@@ -218,7 +219,7 @@ def _abstaining(result: Result, main: str) -> list[str]:
     return [f"{'abstain':13} {answers} on {share}{right}, and {abstains} on the others"]
 
 
-def _shipped(shipped: Shipped | None, main: str) -> list[str]:
+def _shipped(shipped: Shipped | None, main: str, modality: str) -> list[str]:
     if shipped and shipped.reason:
         return [f"{'to ship':13} nothing: {shipped.reason}"]
     if not shipped or not shipped.path:
@@ -228,5 +229,6 @@ def _shipped(shipped: Shipped | None, main: str) -> list[str]:
     score = ""
     if measured:
         name = main.replace("_", " ")
-        score = f"; test {name} {device[main]:.3f} if files are decoded as on a device"
+        how = part(modality, "show").AS_ON_DEVICE
+        score = f"; test {name} {device[main]:.3f} if {how}"
     return [f"{'to ship':13} {shipped.path}, the {shipped.format} file{score}"]

@@ -405,7 +405,9 @@ def test_config_file_loads_and_is_equal_after_saving(file, tmp_path):
 def test_config_file_starts_with_its_command(file):
     head = "".join(re.findall(r"^#.*\n", file.read_text(), re.MULTILINE)[:4])
     command = (
-        r"quickstart$" if file.stem == "quickstart" else rf"[a-z_]+ --config=configs/{file.name} "
+        r"quickstart( --modality=[a-z]+)?$"
+        if file.stem.startswith("quickstart")
+        else rf"[a-z_]+ --config=configs/{file.name} "
     )
     assert re.search(rf"^#   tl-keras {command}", head, re.MULTILINE)
 

@@ -7,6 +7,7 @@ import numpy as np
 from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
+from tl_keras.config.fit import FitConfig
 from tl_keras.embedded.shrink import shrink
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training.network import model as models
@@ -37,6 +38,14 @@ def test_embedded_weights_fit_the_quickstart_config():
     assert config.data.examples_per_class <= 100
     backbone = models.pretrained(config.model, config.settings)
     assert all(np.isfinite(weights).all() for weights in backbone.get_weights())
+
+
+def test_embedded_table_fits_the_quickstart_config_of_texts():
+    with embedded("quickstart_text.yaml") as file:
+        config = configs.load(file)
+    assert (config.model.backbone, config.model.weights) == ("StaticEmbedding", "minilm")
+    assert config.data.source == "intents"
+    assert config.fit == FitConfig(batch_size=16)  # The quickstart shows the defaults.
 
 
 def test_embedded_weights_are_small():

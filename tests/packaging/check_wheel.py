@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 # Data files that the package reads. Without one of them only a part of it fails, and late.
 NEEDED = (
     *("py.typed", "embedded/glyphs.weights.h5", "embedded/quickstart.yaml"),
+    "embedded/quickstart_text.yaml",
     *("report/pages/style.css", "modalities/image/device/README.md"),
     *("modalities/text/device/README.md", "modalities/text/device/native.md"),
     *("modalities/text/device/tokens.h", "modalities/text/device/classify.cc"),

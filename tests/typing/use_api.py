@@ -42,7 +42,7 @@ def every_command(config: Path) -> Path:
         tl_keras.parallel(loaded, "runs/parallel"),
         tl_keras.pretrain(loaded, "runs/pretrain"),
         tl_keras.search(loaded, "runs/search"),
-        tl_keras.quickstart(),
+        tl_keras.quickstart(modality="text"),
     ]
     best = runs[5].result.search.best
     folds = [fold.n for fold in runs[2].result.folds]

@@ -115,15 +115,15 @@ class FitConfig(Section):
         "auto",
         description="Head from which fine-tuning starts. converged: the head of the head-only "
         "model. regularised: a strongly regularised head, whose loss is still high, so that "
-        "fine-tuning changes the features more. auto: regularised for transformers of text, else "
-        "converged.",
+        "fine-tuning changes the features more. auto: regularised for pretrained backbones of "
+        "text, else converged.",
     )
     margin: Annotated[float, Field(ge=0)] | Auto = Field(
         "auto",
         description="How much lower the loss of a fine-tuned model, summed over the validation "
         "set, must be than the loss of the head-only model for the fine-tuned model to be kept. "
-        "For choose_by log_loss. auto: 0 for transformers of text, else 3.32, a gain that chance "
-        "alone rarely gives.",
+        "For choose_by log_loss. auto: 0 for pretrained backbones of text, else 3.32, a gain that "
+        "chance alone rarely gives.",
         json_schema_extra={"unit": "nats"},
     )
     choose_by: Text = Field(

@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tl_keras.config import renamed, space
-from tl_keras.config.messages import messages, neighbour, shown
+from tl_keras.config.messages import messages, nearest, neighbour, shown
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
-from tl_keras.modalities import MODALITIES
+from tl_keras.modalities import DEFAULT, MODALITIES
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -97,14 +97,30 @@ def _of_plain_values(value: Any) -> Any:
     return _of_plain_values(value.tolist()) if type(value).__module__ == "numpy" else value
 
 
-def of_quickstart(overrides: Sequence[str] = ()) -> RunConfig:
+def of_quickstart(overrides: Sequence[str] = (), modality: str = DEFAULT) -> RunConfig:
     """Returns the config of the command `quickstart`, with overrides as in `load`.
 
-    Raises ValueError as `load` does.
+    Args:
+      modality: the kind of the examples, such as `text`.
+
+    Raises:
+      ValueError: the quickstart has no examples of this modality, or as `load` does.
     """
-    file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
-    with importlib.resources.as_file(file) as path:
+    folder = importlib.resources.files("tl_keras.embedded")
+    files = {name: folder / f"{quickstart_name(name)}.yaml" for name in MODALITIES}
+    known = [name for name, file in files.items() if file.is_file()]
+    if modality not in known:
+        raise ValueError(
+            f"--modality: expected {' or '.join(map(repr, known))}; received {modality!r}"
+            f"{nearest(modality, known)}"
+        )
+    with importlib.resources.as_file(files[modality]) as path:
         return load(path, overrides)
+
+
+def quickstart_name(modality: str) -> str:
+    """Returns the name of the quickstart of a modality: of its config and of its run folder."""
+    return "quickstart" if modality == DEFAULT else f"quickstart_{modality}"
 
 
 def with_trials(config: RunConfig) -> RunConfig:

@@ -117,6 +117,11 @@ show: HTML and sentences about examples, for the report.
                                 what is unusual, such as `size`}
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED
                                 sentences of the report, as in `image/show.py`
+  AS_ON_DEVICE                  part of a sentence on a score: how examples were prepared, such as
+                                `files are decoded as on a device`
+  LARGER                        title of the advice that `more_detail` gives
+  BACKBONES                     two backbones that are accurate for their size, of which the report
+                                advises the first one that the run does not have
   SHIFTS                        part of a sentence: conditions in which a model may do worse, such
                                 as `other cameras`
 predict_inputs: as_given(values)   a list of paths and in-memory examples, from what the user gives

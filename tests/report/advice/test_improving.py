@@ -107,7 +107,7 @@ def test_experiments_are_given_as_command_lines(small):
     other = line(small, "Compare backbones")
     assert "learning curve" in other.why and "learning curve as hints" in other.why
     assert "--set 'compare.backbones=[{backbone: EfficientNetV2B0}]'" in other.command
-    assert "weights: FILE.h5" not in other.why
+    assert "weights: PATH" not in other.why
     change(small, "findings.json", sizes={**SIZES, "height": [100, 200, 300]})
     assert not line(small, "Try larger")
 

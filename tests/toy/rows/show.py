@@ -28,6 +28,9 @@ def on_device(device, right):
 
 ODD = {}
 WHY_ODD = EXPLAINED = NOT_EXPLAINED = NOT_EXPLAINED_IN_FOLDS = SOME_NOT_EXPLAINED = ""
+AS_ON_DEVICE = "files are read as on a device"
+LARGER = "Try longer rows."
+BACKBONES = ("ToyGated", "BERT")
 SHIFTS = "other sensors and times"
 
 

@@ -38,6 +38,9 @@ NOT_EXPLAINED_IN_FOLDS = (
     "differently."
 )
 SOME_NOT_EXPLAINED = "An image without a heat map has no area that supports the prediction."
+AS_ON_DEVICE = "files are decoded as on a device"
+LARGER = "Try larger pictures."
+BACKBONES = ("EfficientNetV2B0", "MobileNetV2")
 SHIFTS = "other cameras, places, populations or times"
 
 

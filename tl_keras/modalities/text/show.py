@@ -43,6 +43,9 @@ NOT_EXPLAINED_IN_FOLDS = (
     "marked with the final model, which was trained on these texts and may answer differently."
 )
 SOME_NOT_EXPLAINED = "In a text without marked words, no single word changes the answer."
+AS_ON_DEVICE = "texts are split into tokens as on a device"
+LARGER = "Let the model read more of each text."
+BACKBONES = ("MiniLM-L6", "StaticEmbedding")
 SHIFTS = "other authors, topics, languages or times"
 
 

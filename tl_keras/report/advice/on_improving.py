@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from tl_keras.backbones import table
 from tl_keras.config.command_line import command_line
 from tl_keras.modalities import part
 from tl_keras.report.advice import few_examples
@@ -17,7 +18,7 @@ from tl_keras.report.read import RunFiles
 FEW = 500
 MODEST = 0.03  # The interval that more examples would give: ±3 points.
 PIPELINES = ("finetune", "search", "cross_validate")  # These train one model as the config says.
-BACKBONES = ("EfficientNetV2B0", "MobileNetV2")  # accurate for their size; tried in this order
+DOWNLOADED = ("imagenet", "published")  # Words of model.weights for weights that are downloaded.
 
 
 def cross_validate_line(run: RunFiles) -> str:
@@ -166,13 +167,13 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
     if not is_wanting(run) or not model or model.weights == "none":
         return
     name, command = run.plain_nouns[1], run.result.pipeline or ""
-    settings = run.tree.get(run.modality) or {}
-    if detail := part(run.modality, "show").more_detail(settings, run.findings):
+    settings, show = run.tree.get(run.modality) or {}, part(run.modality, "show")
+    if detail := show.more_detail(settings, run.findings):
         override, why = detail
         folder = ("folds_" if run.holds_out else "") + override.rpartition("=")[2]
         line = command_line(command, run.tree, override, folder=folder)
-        yield Advice(f"Try larger {name}.", why, line)
-    other = next(name for name in BACKBONES if name != model.backbone)
+        yield Advice(show.LARGER, why, line)
+    other = next(name for name in show.BACKBONES if name != model.backbone)
     why = (
         f"The command compare trains models with this run's backbone and with {other} on the same "
         f"{name}. It also plots a learning curve, which estimates how much twice as many labels "
@@ -183,10 +184,10 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
             f" The command compare measures on only a part of the {count(labelled(run))} {name}, "
             "so take the comparison and the learning curve as hints."
         )
-    if model.weights != "imagenet":
+    if model.weights not in DOWNLOADED and table.default_weights(other) in DOWNLOADED:
         why += (
-            f" Without an internet connection, {other} needs a weights file: add “weights: "
-            "FILE.h5” to its entry in compare.backbones."
+            f" Without an internet connection, {other} needs its weights: add “weights: PATH” to "
+            "its entry in compare.backbones."
         )
     backbones = f"compare.backbones=[{{backbone: {other}}}]"
     line = command_line("compare", _with_test(run), backbones, folder="compare")
