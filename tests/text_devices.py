@@ -8,8 +8,7 @@ from string import Template
 import keras
 import numpy as np
 
-from tl_keras.data import ragged
-from tl_keras.data.inputs import Inputs
+from tl_keras.data import inputs
 from tl_keras.export.description import Description, Examples
 from tl_keras.export.formats import litert, metadata, saved_model
 from tl_keras.modalities.text import bundle, prepare
@@ -33,8 +32,10 @@ int main(int, char** given) {
   while (std::getline(std::cin, size)) {
     std::string text(std::stoul(size), ' ');
     std::cin.read(&text[0], text.size());
-    for (const int32_t id : tokens.Encode(text)) std::cout << id << ' ';
-    std::cout << '/';
+    for (const auto& window : tokens.Encode(text)) {
+      for (const int32_t id : window) std::cout << id << ' ';
+      std::cout << '/';
+    }
     for (const int32_t id : tokens.Pieces(text)) std::cout << ' ' << id;
     std::cout << std::endl;
   }
@@ -62,17 +63,19 @@ def model_file(file: Path, num_tokens: int) -> None:
     shutil.rmtree(folder)
 
 
-def examples_of(settings: TextConfig, folder: Path | None) -> Examples:
-    """Returns the sentences as examples; in files of a folder, if one is given."""
-    rows = [prepare.encoded(text, settings, settings.longest) for text in SENTENCES]
+def examples_of(
+    settings: TextConfig, folder: Path | None, texts: list[str] = SENTENCES
+) -> Examples:
+    """Returns texts as examples; in files of a folder, if one is given."""
+    rows = [prepare.prepare(text, settings) for text in texts]
     labels = np.arange(len(rows)) % len(CLASSES)
     paths = None
     if folder is not None:
         folder.mkdir()
         paths = [folder / f"{i}.txt" for i in range(len(rows))]
-        for path, text in zip(paths, SENTENCES, strict=True):
+        for path, text in zip(paths, texts, strict=True):
             path.write_text(text, encoding="utf-8")
-    return Examples(Inputs(labels, ragged.of(rows, np.empty(0, np.int32))), paths, "test")
+    return Examples(inputs.of_examples(labels, rows, settings), paths, "test")
 
 
 def spec_of(location: str, length: int = 64) -> dict:
@@ -98,7 +101,7 @@ def compiled(folder: Path, spec: dict) -> list[str]:
 
 
 def ids_of(command: list[str], contents: list[bytes]) -> list[tuple[list[int], ...]]:
-    """Returns the ids that a program such as `CPP` gives to texts: model input, and all tokens."""
+    """Returns the ids that a program such as `CPP` gives to texts: each window, and all tokens."""
     sent = b"".join(b"%d\n%b" % (len(content), content) for content in contents)
     done = subprocess.run(command, input=sent, stdout=subprocess.PIPE, check=True)
     parts = [line.split("/") for line in done.stdout.decode().splitlines()]

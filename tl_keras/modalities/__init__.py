@@ -59,7 +59,7 @@ prepare: deterministic preparation, the same for training, evaluation and servin
                                 decoded at a reduced size, for training
   served(contents, settings)    a batch of prepared examples from the contents of files,
                                 `(batch,) string`, with TensorFlow operators only, as exported
-                                models need it
+                                models need it. Examples longer than the model takes are cut off
   is_served(settings) -> bool   whether `served` works with these settings
   prepare(raw, settings)        the prepared example from a decoded one
   windows(example, settings)    the windows of a prepared example, at least one; several if the

@@ -26,12 +26,15 @@ from text_devices import (
 )
 from tokenizers import models, pre_tokenizers
 
-from tl_keras.modalities.text import bundle, tokens
+from tl_keras.data.inputs import over_windows
+from tl_keras.export import parity
+from tl_keras.modalities.text import bundle, prepare, tokens
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.device import predict
 from tl_keras.modalities.text.tokens import vocabulary, wordpiece
 
 FUZZED = 5000
+LONG = [("I was moved", "Great songs!"), ("A dull film.", "Such a waste")]
 # Reads texts as CPP does.
 KOTLIN = """
 import java.io.DataInputStream
@@ -48,12 +51,12 @@ fun main(given: Array<String>) {
         val bytes = ByteArray(size.toString().toInt())
         input.readFully(bytes)
         val text = String(bytes, Charsets.UTF_8)
-        print(tokens.encode(text).joinToString(" ") + " / ")
+        for (window in tokens.encode(text)) print(window.joinToString(" ") + " / ")
         println(tokens.pieces(text).joinToString(" "))
     }
 }
 """
-# A stand-in for LiteRT's C library: the first probability is the number of token ids.
+# A stand-in for LiteRT's C library: the first probability is the number of token ids in a window.
 C_API = """
 #pragma once
 #include <cstddef>
@@ -113,15 +116,22 @@ def location_of(name: str, folder: Path) -> str:
 def check_program(command: list[str], spec: dict) -> None:
     """Fails unless a program gives the ids of wordpiece.py for all texts of the tests."""
     words = vocabulary.read(spec["vocabulary"])
+    settings = TextConfig(length=spec["length"], vocabulary=spec["vocabulary"])
     texts = [*unicode_texts.BY_HAND, *unicode_texts.fuzzed(FUZZED, 2, words.tokens)]
     texts = [unicode_texts.valid(text) for text in (*texts, *unicode_texts.long_lines(100_000))]
     contents = [text.encode() for text in texts] + unicode_texts.NOT_UTF8
     wrong = []
     for content, actual in zip(contents, ids_of(command, contents), strict=True):
         pieces = wordpiece.encode(content.decode("utf-8", "replace"), words)
-        if actual != (tokens.framed(pieces, words, spec["length"]), pieces):
+        if actual != (*windows_of(pieces, settings), pieces):
             wrong.append(content)
     assert wrong == []
+
+
+def windows_of(pieces: list[int], settings: TextConfig) -> list[list[int]]:
+    """Returns the windows of a text as in training, from its token ids."""
+    ids = np.array(tokens.framed(pieces, tokens.of(settings.vocabulary), None), np.int32)
+    return [window.tolist() for window in prepare.windows(ids, settings)]
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
@@ -157,7 +167,7 @@ def test_the_cpp_program_classifies_lines(tmp_path, fixed):
     subprocess.run([*COMPILE, "-I.", "classify.cc", "-o", "classify"], cwd=tmp_path, check=True)
 
     def run(*given: str) -> subprocess.CompletedProcess:
-        texts = "A good film\n\nÜber alles".encode()
+        texts = f"A good film\n\nÜber alles\n{'Good ' * 63}".encode()
         return subprocess.run(
             [str(tmp_path / "classify"), *given], input=texts, cwd=tmp_path, capture_output=True
         )
@@ -165,8 +175,9 @@ def test_the_cpp_program_classifies_lines(tmp_path, fixed):
     done = run("m", "vocab.txt", "characters.txt")
     first, *rows = done.stdout.decode().splitlines()
     assert first == "0" and rows[1] == '0.000000 so "so"'
-    lengths = [float(row.split()[0]) for row in (rows[0], rows[4], rows[8])]
-    assert lengths == ([fixed] * 3 if fixed else [5, 2, 5])
+    lengths = [float(row.split()[0]) for row in (rows[0], rows[4], rows[8], rows[12])]
+    # The last text has 63 tokens, one more than fits: windows of 34 and 33 ids with their ends.
+    assert lengths == ([fixed] * 4 if fixed else [5, 2, 5, 33.5])
     for given, message in (
         (("m",), "usage: classify"),
         (("x", "vocab.txt", "characters.txt"), "x is not a LiteRT model"),
@@ -187,7 +198,7 @@ def test_python_on_the_device_needs_neither_tensorflow_nor_this_package(text_dev
         "spec = json.loads(pathlib.Path('spec.json').read_text('utf-8'))\n"
         "encode = predict.tokeniser(spec)\n"
         "texts = ast.literal_eval(pathlib.Path(sys.argv[1]).read_text())\n"
-        "print(json.dumps([encode(text).tolist() for text in texts]))\n"
+        "print(json.dumps([[ids.tolist() for ids in encode(text)] for text in texts]))\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "assert not loaded & {'tensorflow', 'keras', 'tl_keras', 'tokenizers'}, loaded\n"
     )
@@ -198,9 +209,9 @@ def test_python_on_the_device_needs_neither_tensorflow_nor_this_package(text_dev
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    words, encode = tokens.of("english"), tokens.encoder("english")
-    right = [tokens.framed(encode(text), words, spec["length"]) for text in texts]
-    assert json.loads(done.stdout) == right
+    encode, settings = tokens.encoder("english"), TextConfig(length=32, vocabulary="english")
+    right = [windows_of(encode(text), settings) for text in texts]
+    assert json.loads(done.stdout) == right and max(map(len, right)) > 1
 
 
 def test_predict_prints_a_line_for_each_text(text_device):
@@ -215,7 +226,7 @@ def test_predict_prints_a_line_for_each_text(text_device):
     interpreter = predict.load(device / "model.tflite")
     for row, text in zip(rows, texts, strict=True):
         ids = tokens.framed(tokens.encoder("english")(text), tokens.of("english"), 32)
-        answer = predict.run(interpreter, np.array(ids, np.int32))["probabilities"]
+        answer = predict.run(interpreter, [np.array(ids, np.int32)])["probabilities"]
         assert row["text"] == text and row["prediction"] == CLASSES[answer.argmax()]
         assert list(row["probabilities"]) == CLASSES
         np.testing.assert_allclose(list(row["probabilities"].values()), answer, atol=1e-6)
@@ -277,6 +288,41 @@ def test_the_device_path_is_measured_on_the_texts(text_device):
     examples.paths[7].write_text(SENTENCES[7], encoding="utf-8")
 
 
+def test_long_texts_are_measured_on_all_their_windows(text_device, tmp_path):
+    device, _, spec = text_device
+    settings = TextConfig(length=32, vocabulary="english")
+    long = [f"{' '.join([first] * 12)} {' '.join([last] * 9)}" for first, last in LONG]
+    examples = examples_of(settings, tmp_path / "texts", [*long, *SENTENCES[:3]])
+    assert examples.inputs.windows.counts.tolist() == [3, 3, 1, 1, 1]
+    measured = bundle.measure(device / "model.tflite", spec, examples)
+    assert measured.identical == 1 and measured.agreement == 1
+    runner = parity.load_litert(device / "model.tflite")
+    right = over_windows(runner, examples.inputs)["probabilities"]
+    interpreter, encode = predict.load(device / "model.tflite"), bundle.device_encoder(spec)
+    for text, answer in zip(long, right, strict=False):
+        row = predict.predict(interpreter, text, spec, encode)
+        assert list(row["probabilities"].values()) == pytest.approx(answer, abs=1e-6)
+        first = predict.run(interpreter, encode(text)[:1])["probabilities"]
+        assert np.abs(first - answer).max() > 0.05
+
+
+def test_a_model_without_a_limit_gets_whole_texts(tmp_path):
+    settings = TextConfig(vocabulary="english")
+    spec = bundle.spec_of(settings, CLASSES, "float32", None)
+    assert spec["length"] is None and "2. Put the id 101" in window_step(spec)
+    encode = bundle.device_encoder(spec)
+    (ids,) = encode("good " * 500)
+    assert len(ids) == 502
+    if shutil.which("g++"):
+        ((window, pieces),) = ids_of(compiled(tmp_path, spec), [b"good " * 500])
+        assert window == ids.tolist() and pieces == window[1:-1]
+
+
+def window_step(spec: dict) -> str:
+    words = bundle.words(spec, 0)
+    return f"{words['window_words']}. {words['frame_words']}"
+
+
 def test_a_model_of_fixed_length_gets_padding(tmp_path):
     import tensorflow as tf
 
@@ -290,7 +336,7 @@ def test_a_model_of_fixed_length_gets_padding(tmp_path):
     (tmp_path / "model.tflite").write_bytes(converter.convert())
     assert bundle.fixed_length(tmp_path / "model.tflite") == 6
     interpreter = predict.load(tmp_path / "model.tflite")
-    (answer,) = predict.run(interpreter, np.array([2, 4], np.int32)).values()
+    (answer,) = predict.run(interpreter, [np.array([2, 4], np.int32)]).values()
     assert answer.tolist() == [1, 2, 0, 0, 0, 0]
     words = bundle.words(spec_of("english"), 6)
     assert words["padding_words"] == ", except that the model takes 6 ids: fill up with 0"
@@ -316,6 +362,6 @@ def test_other_tokenisers_get_a_folder_for_python_alone(tmp_path):
     assert "exchange the ids 0 and 1, since padding is 0 here" in readme
     encode, right = predict.tokeniser(spec, device), tokens.encoder(str(tmp_path / "words"))
     for text in ("sad <s> film", "\ud800 a", "\U0001f600\ud83d"):
-        assert encode(text).tolist() == right(text)
+        assert np.concatenate(encode(text)).tolist() == right(text)
     done = subprocess.run([sys.executable, "check.py"], cwd=device, capture_output=True, text=True)
     assert done.returncode == 0 and "0 differ" in done.stdout, done.stdout + done.stderr

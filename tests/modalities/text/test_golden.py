@@ -13,7 +13,9 @@ import pytest
 from text_devices import SENTENCES
 
 from tl_keras.export.description import Examples
-from tl_keras.modalities.text import bundle, golden, tokens
+from tl_keras.modalities.text import bundle, golden, prepare, tokens
+from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.device import predict
 from tl_keras.modalities.text.tokens import wordpiece
 
 
@@ -53,15 +55,31 @@ def test_golden_texts_are_of_the_data_set_and_hard_ones(text_device):
     device, *_ = text_device
     content = content_of(device)
     texts = [entry["text"] for entry in content["texts"]]
-    assert set(texts[: golden.TEXTS]) <= set(SENTENCES) and len(texts) == golden.TEXTS + 5
+    assert set(texts[: golden.TEXTS]) <= set(SENTENCES) and len(texts) == golden.TEXTS + 6
     assert content["undetected"] == []
     lines = (device / "golden" / "texts.txt").read_text(encoding="utf-8").split("\n")
     assert lines == [*texts, ""]
-    encode, words = tokens.encoder("english"), tokens.of("english")
+    settings = TextConfig(length=32, vocabulary="english")
     for entry in content["texts"]:
-        assert entry["ids"] == tokens.framed(encode(entry["text"]), words, 32)
+        windows = prepare.windows(prepare.prepare(entry["text"], settings), settings)
+        assert entry["windows"] == [ids.tolist() for ids in windows]
         assert sum(entry["probabilities"]) == pytest.approx(1, abs=1e-5)
-    assert max(len(entry["ids"]) for entry in content["texts"]) == 32
+    assert [len(entry["windows"]) for entry in content["texts"][-2:]] == [2, 3]
+
+
+def test_a_device_that_cuts_long_texts_off_is_found(text_device, check, tmp_path):
+    device, *_ = text_device
+    folder = Path(shutil.copytree(device, tmp_path / "board"))
+    entries, encode = content_of(device)["texts"], tokens.encoder("english")
+    interpreter, answers = predict.load(device / "model.tflite"), {}
+    for number, entry in enumerate(entries):
+        ids = tokens.framed(encode(entry["text"]), tokens.of("english"), 32)
+        answer = predict.run(interpreter, [np.array(ids, np.int32)])["probabilities"]
+        answers[str(number)] = {"probabilities": answer.tolist()}
+    (folder / "answers.json").write_text(json.dumps(answers))
+    status, said = check(folder, str(folder / "answers.json"))
+    differing = [int(number) for number in re.findall(r"(?m)^ *(\d+) answer +DIFFERS", said)]
+    assert status == 1 and set(differing[-2:]) == {len(entries) - 2, len(entries) - 1}, said
 
 
 def wrong_tokens(**changes):
@@ -84,12 +102,14 @@ def wrong_tokens(**changes):
         {"unknown": 1},
         {"length": 31},
         {"length": 33},
+        {"length": None},
     ],
 )
 def test_a_wrong_tokeniser_is_found(text_device, check, changes):
     device, *_ = text_device
     status, said = check(device, tokeniser=wrong_tokens(**changes))
-    assert status == 1 and re.search(r"(?m)^ *\d+ ids +DIFFERS +token \d+: exp", said), said
+    assert status == 1
+    assert re.search(r"(?m)^ *\d+ ids +DIFFERS +(window \d, )?(token \d+: )?exp", said), said
     assert not re.search("answer +DIFFERS", said)
 
 
@@ -104,7 +124,9 @@ def test_a_wrong_tokeniser_is_found(text_device, check, changes):
 )
 def test_a_wrong_model_input_is_found(text_device, check, fault):
     device, *_ = text_device
-    status, said = check(device, run=lambda run: lambda model, ids: run(model, fault(ids)))
+    status, said = check(
+        device, run=lambda run: lambda model, windows: run(model, [*map(fault, windows)])
+    )
     assert status == 1 and re.search(r"(?m)^ *\d+ answer +DIFFERS", said), said
 
 
@@ -130,15 +152,32 @@ def test_another_model_is_found(text_device, check, tmp_path):
     [
         (lambda right: right, 0, "{all} of {all} answers checked, 0 differ"),
         (lambda right: {"0": right["0"]}, 0, "2 of {all} answers checked, 0 differ"),
-        (lambda right: {"0": {"ids": right["0"]["ids"]}}, 0, "1 of {all} answers checked"),
+        (lambda right: {"0": {"windows": right["0"]["windows"]}}, 0, "1 of {all} answers checked"),
         (
             lambda right: {"0": {"probabilities": right["0"]["probabilities"]}},
             0,
             "no token ids were checked, so the tokeniser is checked by its effect alone",
         ),
-        (lambda right: {"1": {"ids": [*right["1"]["ids"], 5]}}, 1, "expected the end, received 5"),
-        (lambda right: {"1": {"ids": right["1"]["ids"][:-1]}}, 1, "102, received the end"),
-        (lambda right: {"1": {"ids": [float("nan")]}}, 1, "token 0: expected 101, received -1"),
+        (
+            lambda right: {"1": {"windows": [[*right["1"]["windows"][0], 5]]}},
+            1,
+            "expected the end, received 5",
+        ),
+        (
+            lambda right: {"1": {"windows": [right["1"]["windows"][0][:-1]]}},
+            1,
+            "102, received the end",
+        ),
+        (
+            lambda right: {"1": {"windows": [[float("nan")]]}},
+            1,
+            "token 0: expected 101, received -1",
+        ),
+        (
+            lambda right: {"1": {"windows": right["1"]["windows"] * 2}},
+            1,
+            "expected 1 windows, received 2",
+        ),
         (
             lambda right: {"1": {"probabilities": [float("nan")] * 3}},
             1,
@@ -146,11 +185,12 @@ def test_another_model_is_found(text_device, check, tmp_path):
         ),
         (lambda right: {"99": right["0"]}, 2, "unknown text '99'; golden/texts.txt has 0 to"),
         (lambda right: {"0": {"probabilities": [1]}}, 2, "0: expected a list of 3 probabilities"),
-        (lambda right: {"0": {"ids": [[1]]}}, 2, "0: expected a list of token ids"),
-        (lambda right: {"0": {"logits": [1]}}, 2, "0: expected ids or probabilities, received"),
-        (lambda right: {"0": {}}, 2, "0: expected ids or probabilities, received []"),
-        (lambda right: {"0": [0.5, 0.2, 0.3]}, 2, 'expected JSON as in {"0": {"ids"'),
-        (lambda right: 3, 2, 'expected JSON as in {"0": {"ids"'),
+        (lambda right: {"0": {"windows": [1]}}, 2, "0: expected a list of token ids for each"),
+        (lambda right: {"0": {"logits": [1]}}, 2, "0: expected windows or probabilities, received"),
+        (lambda right: {"0": {}}, 2, "0: expected windows or probabilities, received []"),
+        (lambda right: {"0": [0.5, 0.2, 0.3]}, 2, 'expected JSON as in {"0": {"windows"'),
+        (lambda right: {"0": {"windows": 3}}, 2, 'expected JSON as in {"0": {"windows"'),
+        (lambda right: 3, 2, 'expected JSON as in {"0": {"windows"'),
         (lambda right: {}, 2, "0 of {all} answers checked"),
     ],
 )
@@ -158,7 +198,7 @@ def test_answers_are_checked(text_device, check, tmp_path, change, status, messa
     device, *_ = text_device
     entries = content_of(device)["texts"]
     right = {
-        str(i): {name: entry[name] for name in ("ids", "probabilities")}
+        str(i): {name: entry[name] for name in ("windows", "probabilities")}
         for i, entry in enumerate(entries)
     }
     (tmp_path / "answers.json").write_text(json.dumps(change(right)))

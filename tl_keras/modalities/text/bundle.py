@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,9 +15,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.data import contents
-from tl_keras.data.batches import read_chunks
-from tl_keras.data.inputs import CORES
-from tl_keras.data.ragged import lengths_of
+from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
 from tl_keras.modalities.text import golden, tokens
@@ -32,7 +31,6 @@ COPIED = ("predict.py", "check.py")
 # For a WordPiece alone, which needs no library.
 NATIVE = ("tokens.h", "classify.cc", "Tokens.kt", "TextClassifier.kt")
 TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
-BATCH = 64
 FILES = """\
 | `wordpiece.py` | the tokeniser in Python |
 | `vocab.txt`, `characters.txt` | the tokens by id; what the tokeniser does to each character |
@@ -44,7 +42,7 @@ ONLY_PYTHON = (
     "library `tokenizers`, which is written in Rust.\n\n"
 )
 
-Encode = Callable[[str], np.ndarray]  # From a text to the model's input.
+Encode = Callable[[str], list[np.ndarray]]  # From a text to its windows, the model's inputs.
 
 
 def measured_sentence(device: OnFiles) -> str:
@@ -81,7 +79,8 @@ def spec_of(
     return {
         "format": name,
         "batch": batch,
-        "length": settings.length,
+        "length": settings.longest,
+        "longer_texts": "mean over windows",
         "tokeniser": words.kind,
         "vocabulary": settings.vocabulary,
         "num_tokens": words.num_tokens,
@@ -100,6 +99,8 @@ def spec_of(
 def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
     """Measures the model file on the original texts, split into tokens by `predict.py`.
 
+    Texts that are longer than the model takes are divided into windows, as in training.
+
     The answers are compared with the answers of the same model file to the same texts, prepared as
     in training.
 
@@ -115,19 +116,28 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
     assert paths is not None
     results: list[tuple] = [()] * total
 
-    def run(interpreter: Any, prepared: np.ndarray, places: np.ndarray) -> None:
-        for row, length, place in zip(prepared, lengths_of(prepared), places, strict=True):
-            ids, expected = encode(text_of(contents.read(paths[place]))), row[:length]
-            runs = [predict.run(interpreter, x)["probabilities"] for x in (ids, expected)]
-            results[place] = (*runs, np.array_equal(ids, expected))
+    def run(interpreter: Any, places: np.ndarray) -> None:
+        for place in places:
+            actual = encode(text_of(contents.read(paths[place])))
+            expected = _windows_of(examples.inputs, place)
+            runs = [predict.run(interpreter, x)["probabilities"] for x in (actual, expected)]
+            results[place] = (*runs, _are_equal(actual, expected))
 
     with ThreadPoolExecutor(count) as pool:
-        for rows, batch in read_chunks(examples.inputs, BATCH):
-            places = np.array_split(np.arange(total)[rows], count)
-            list(pool.map(run, interpreters, np.array_split(np.asarray(batch), count), places))
+        list(pool.map(run, interpreters, np.array_split(np.arange(total), count)))
     answers, reference = (np.stack([result[i] for result in results]) for i in (0, 1))
     measures = tasks.of(TASKS[0], "exports").of_file(answers, reference, examples.inputs.labels)
     return OnFiles(**measures, identical=float(np.mean([result[2] for result in results])))
+
+
+def _windows_of(inputs: Inputs, place: int) -> list[np.ndarray]:
+    part = inputs.part(np.array([place]))
+    array: Any = part.windows.array if part.windows else part.whole()
+    return [array.values[start:stop] for start, stop in pairwise(array.starts)]
+
+
+def _are_equal(windows: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    return len(windows) == len(others) and all(map(np.array_equal, windows, others))
 
 
 def device_encoder(spec: dict[str, Any]) -> Encode:
@@ -207,15 +217,15 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
     threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
     ids = {name: -1 if spec[name] is None else spec[name] for name in ("start", "end", "unknown")}
     flags = ("lowercase", "strip_accents", "split_chinese")
-    room = max(spec["length"] - (ids["start"] >= 0) - (ids["end"] >= 0), 0)
     native = (FOLDER / "native.md").read_text(encoding="utf-8") if is_native else ONLY_PYTHON
     return {
         **ids,
         **{name: str(spec[name]).lower() for name in flags},
-        "length": spec["length"],
+        "length": spec["length"] or 0,
         "fixed": fixed,
         "input_length": fixed or "any",
-        "room": room,
+        "window_words": _window_words(spec),
+        "long_words": ", or longer than the model takes" if spec["length"] else "",
         "padding_words": f", except that the model takes {fixed} ids: fill up with 0" * (fixed > 0),
         "packages": "" if is_native else " tokenizers",
         "and_packages": "" if is_native else " and tokenizers",
@@ -235,7 +245,8 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
         if threshold is None
         else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
         f"{threshold:.4g} or more; otherwise 1: the model abstains, and its answer should not be "
-        "used.\n",
+        "used. For a text of several windows, "
+        "the model abstains if the mean is 0.5 or more.\n",
         "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
     }
 
@@ -255,13 +266,26 @@ def _tokeniser_words(spec: dict[str, Any]) -> str:
     )
 
 
+def _window_words(spec: dict[str, Any]) -> str:
+    """Returns the steps of the README that follow the tokeniser, up to "Put the id ..."."""
+    if spec["length"] is None:
+        return "2"
+    room = spec["length"] - sum(spec[name] is not None for name in ("start", "end"))
+    return (
+        f"2. If the text has more than {room} ids, divide them into windows of about the same "
+        "length, as few as\n   possible. With n ids in k windows, the first n mod k windows have "
+        "one id more than the others.\n   Run the model on each window. The mean of the outputs is "
+        "the answer.\n3"
+    )
+
+
 def _frame_words(spec: dict[str, Any]) -> str:
     ends = [
-        f"{spec[name]} {place} them"
+        f"{spec[name]} {place} the ids of each window"
         for name, place in (("start", "before"), ("end", "after"))
         if spec[name] is not None
     ]
-    return f"Put the id {' and '.join(ends)}." if ends else "Put nothing before or after them."
+    return f"Put the id {' and '.join(ends)}." if ends else "Put nothing before or after the ids."
 
 
 def _c_string(text: str) -> str:

@@ -3,9 +3,12 @@
 The texts are written with the token ids and the answers to expect. Ids show every fault of a
 tokeniser. A device that gives only answers shows a fault if the fault changes an answer more than
 rounding does. So this module simulates faults on texts for which the model is least sure, and
-chooses the texts whose answers change most. It adds texts that are hard to split into tokens.
+chooses the texts whose answers change most. It adds texts that are hard to split into tokens, and
+texts that are longer than the model takes.
 """
 
+import bisect
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,14 +32,16 @@ CANDIDATES = 24  # texts on which faults are simulated
 CHARACTERS = 4000  # of a golden text; a longer text is cut
 TOLERANCE = 0.03  # smallest allowed difference of probabilities
 LABELS = "labels in another order"
+LONGEST_TOKENS = 20  # characters of a token of a long text, on average
 ODD = (
     " Ünïcödé ÅNGSTRÖM\u00a0[SEP] don't—stop\u200b! 你好 日本語 한국어 हिन्दी 🙂👍🏽 "
     "\u00bd ﬁ e\u0301 \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"
 )
 ACCENTS = str.maketrans("aeiounAEIOUN", "áéíóúñÁÉÍÓÚÑ")
 
-Encode = Callable[[str], np.ndarray]  # From a text to the model's input.
-Answer = Callable[[np.ndarray], np.ndarray]  # From token ids to probabilities.
+Inputs = list[np.ndarray]  # The model's inputs for a text: the token ids of each window.
+Encode = Callable[[str], Inputs]
+Answer = Callable[[Inputs], np.ndarray]  # From windows to probabilities.
 
 
 def write(
@@ -55,19 +60,21 @@ def write(
     answer, plain = _answering(predict.load(file)), _answering(_without_xnnpack(file))
     candidates = _candidates(encode, answer, spec, examples)
     chosen = _most_changed(candidates, encode, answer, spec)
-    texts = list(dict.fromkeys([*chosen, *_variants(candidates[0], encode, spec)]))
+    variants = _variants(candidates[0])
+    long = _long_texts(candidates, encode, answer, spec)
+    texts = list(dict.fromkeys([*chosen, *variants, *long]))
     inputs = [encode(text) for text in texts]
-    expected = [answer(ids) for ids in inputs]
+    expected = [answer(windows) for windows in inputs]
     allowed = _tolerances([_difference(plain(x), y) for x, y in zip(inputs, expected, strict=True)])
     faults = _faults(spec)
     shown = dict.fromkeys([*faults, LABELS], False)
     entries = []
-    for text, ids, right, bound in zip(texts, inputs, expected, allowed, strict=True):
-        changed = {name: answer(fault(text, ids)) for name, fault in faults.items()}
+    for text, windows, right, bound in zip(texts, inputs, expected, allowed, strict=True):
+        changed = {name: answer(fault(text, windows)) for name, fault in faults.items()}
         changed[LABELS] = right[::-1]
         for name, wrong in changed.items():
             shown[name] |= _difference(wrong, right) > bound
-        entry = {"text": text, "ids": ids.tolist()}
+        entry = {"text": text, "windows": [ids.tolist() for ids in windows]}
         entry["prediction"] = spec["labels"][int(right.argmax())]
         entries.append({**entry, "probabilities": right.tolist(), "tolerance": bound})
     undetected = [name for name, is_shown in shown.items() if not is_shown]
@@ -88,7 +95,7 @@ def _without_xnnpack(file: Path) -> Interpreter:
 
 
 def _answering(interpreter: Any) -> Answer:
-    return lambda ids: predict.run(interpreter, ids)["probabilities"]
+    return lambda windows: predict.run(interpreter, windows)["probabilities"]
 
 
 def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
@@ -149,32 +156,74 @@ def _joined(examples: Examples, places: np.ndarray, spec: dict[str, Any]) -> lis
     return texts
 
 
-def _variants(text: str, encode: Encode, spec: dict[str, Any]) -> list[str]:
+def _variants(text: str) -> list[str]:
     """Returns variants of a text that show how a tokeniser treats what is unusual."""
-    times = -(-2 * spec["length"] // max(len(encode(text)), 1))
     return [
         text.upper()[:CHARACTERS],
         text.translate(ACCENTS),
         text[: CHARACTERS // 2] + ODD,
-        " ".join([text] * min(times, CHARACTERS // (len(text) + 1) + 1)),
         "x" * (wordpiece.LONGEST_WORD + 1) + " " + text[: CHARACTERS // 2],
     ]
 
 
-def _faults(spec: dict[str, Any]) -> dict[str, Callable[[str, np.ndarray], np.ndarray]]:
+def _long_texts(
+    texts: list[str], encode: Encode, answer: Answer, spec: dict[str, Any]
+) -> list[str]:
+    """Returns two texts that are longer than the model takes: of two and of three windows.
+
+    Both begin with a text that fills one window. A text with another answer follows, so a device
+    that cuts long texts off gives a wrong answer. One more token in the first text, or one less in
+    the second, would change the number of windows.
+    """
+    if spec["length"] is None:
+        return []
+    ends = len(encode("")[0])
+
+    def num_tokens(text: str) -> int:
+        return sum(len(ids) - ends for ids in encode(text))
+
+    def filled(text: str, count: int) -> str:
+        """Returns a text, repeated and then cut to at most `count` tokens."""
+        repeated = " ".join([text] * -(-2 * count // num_tokens(text)))
+        lengths = range(len(repeated) + 1)
+        return repeated[: bisect.bisect(lengths, count, key=lambda i: num_tokens(repeated[:i])) - 1]
+
+    # Repeated long words would make a file of megabytes.
+    usual = [text for text in texts if len(text) <= LONGEST_TOKENS * num_tokens(text)] or ["a"]
+    answers = [answer(encode(text)) for text in usual]
+    pairs = itertools.product(range(len(usual)), repeat=2)
+    first, second = max(pairs, key=lambda pair: _difference(*(answers[i] for i in pair)))
+    room = spec["length"] - ends
+    start = filled(usual[first], room)
+    return [f"{start} {filled(usual[second], rest)}" for rest in (room, room + 1)]
+
+
+Fault = Callable[[str, Inputs], Inputs]
+
+
+def _faults(spec: dict[str, Any]) -> dict[str, Fault]:
     """Returns what a device can do wrong before it runs the model, by name.
 
-    A fault is a function from a text and its right token ids to wrong token ids.
+    A fault is a function from a text and its right windows to wrong windows.
     """
     start, end = (int(spec[name] is not None) for name in ("start", "end"))
 
-    def bare(text: str, ids: np.ndarray) -> np.ndarray:
-        return ids[start : len(ids) - end]
+    def bare(text: str, windows: Inputs) -> Inputs:
+        return [ids[start : len(ids) - end] for ids in windows]
 
-    faults: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {
-        "every second token lost": lambda text, ids: ids[::2],
-        "token ids shifted by 1": lambda text, ids: ids + 1 - 2 * (ids == spec["num_tokens"] - 1),
+    def cut(text: str, windows: Inputs) -> Inputs:
+        ids = np.concatenate(bare(text, windows))
+        return predict.windows(ids[: spec["length"] - start - end], spec)
+
+    def shifted(text: str, windows: Inputs) -> Inputs:
+        return [ids + 1 - 2 * (ids == spec["num_tokens"] - 1) for ids in windows]
+
+    faults: dict[str, Fault] = {
+        "every second token lost": lambda text, windows: [ids[::2] for ids in windows],
+        "token ids shifted by 1": shifted,
     }
+    if spec["length"] is not None:
+        faults["long texts cut off"] = cut
     if start or end:
         faults["start and end left out"] = bare
     if spec["tokeniser"] == "wordpiece":
@@ -183,14 +232,14 @@ def _faults(spec: dict[str, Any]) -> dict[str, Callable[[str, np.ndarray], np.nd
     return faults
 
 
-def _otherwise(spec: dict[str, Any], name: str) -> Callable[[str, np.ndarray], np.ndarray]:
+def _otherwise(spec: dict[str, Any], name: str) -> Fault:
     changed = {**spec, name: not spec[name]}
     how = (changed["lowercase"], changed["strip_accents"], changed["split_chinese"])
     words = tokens.of(spec["vocabulary"])
     encode = wordpiece.encoder(words.tokens, spec["unknown"], *how)
 
-    def wrong(text: str, ids: np.ndarray) -> np.ndarray:
-        return np.array(tokens.framed(encode(text), words, spec["length"]), np.int32)
+    def wrong(text: str, windows: Inputs) -> Inputs:
+        return predict.windows(encode(text), spec)
 
     return wrong
 
@@ -204,12 +253,12 @@ def _most_changed(
     """
     faults = _faults(spec)
     inputs = [encode(text) for text in texts]
-    rights = [answer(ids) for ids in inputs]
+    rights = [answer(windows) for windows in inputs]
     changes = np.array(
         [
-            [_difference(answer(fault(text, ids)), right) for fault in faults.values()]
+            [_difference(answer(fault(text, windows)), right) for fault in faults.values()]
             + [_difference(right[::-1], right)]
-            for text, ids, right in zip(texts, inputs, rights, strict=True)
+            for text, windows, right in zip(texts, inputs, rights, strict=True)
         ]
     )
     chosen: list[int] = []

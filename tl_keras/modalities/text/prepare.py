@@ -105,6 +105,8 @@ def is_served(settings: TextConfig) -> bool:
 def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
     """Returns the token ids of texts with TensorFlow operators only, padded to the longest.
 
+    A text is cut off after `text.length` tokens.
+
     Args:
       contents: the texts in UTF-8, `(batch,) string`.
     """

@@ -23,9 +23,18 @@ class TextClassifier(context: Context) {
     var abstains = false
         private set
 
-    /** Returns the probability of each class. */
+    /** Returns the probability of each class: the mean over the windows of the text. */
     fun classify(text: String): Map<String, Float> {
-        val ids = tokens.encode(text)
+        val answers = tokens.encode(text).map { answer(it) }
+        abstains = mean(answers.map { it.second }).any { it >= 0.5f }
+        return labels.zip(mean(answers.map { it.first })).toMap()
+    }
+
+    private fun mean(values: List<List<Float>>): List<Float> =
+        values[0].indices.map { i -> values.map { it[i] }.average().toFloat() }
+
+    /** Returns the outputs `probabilities` and `abstain` for one window. */
+    private fun answer(ids: IntArray): Pair<List<Float>, List<Float>> {
         val input = ids.copyOf(if (FIXED_LENGTH > 0) FIXED_LENGTH else maxOf(ids.size, 1))
         interpreter.resizeInput(0, intArrayOf(1, input.size))
         interpreter.allocateTensors()
@@ -35,8 +44,7 @@ class TextClassifier(context: Context) {
             outputs[i] = ByteBuffer.allocateDirect(size).order(ByteOrder.nativeOrder())
         }
         interpreter.runForMultipleInputsOutputs(arrayOf(arrayOf(input)), outputs)
-        abstains = valuesOf("abstain", outputs).any { it > 0.5f }
-        return labels.zip(valuesOf("probabilities", outputs)).toMap()
+        return valuesOf("probabilities", outputs) to valuesOf("abstain", outputs)
     }
 
     private fun valuesOf(name: String, outputs: Map<Int, Any>): List<Float> {

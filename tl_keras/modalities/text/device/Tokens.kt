@@ -2,7 +2,7 @@
 const val START = $start // id before a text; -1 for none
 const val END = $end // id after a text; -1 for none
 const val UNKNOWN = $unknown // id of a word that cannot be split
-const val LENGTH = $length // ids at most; a longer text is cut
+const val LENGTH = $length // ids in a window at most; 0 for any number
 const val LOWERCASE = $lowercase
 const val STRIP_ACCENTS = $strip_accents
 const val SPLIT_CHINESE = $split_chinese
@@ -27,14 +27,22 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
         }
     }
 
-    /** Returns the model's input. */
-    fun encode(text: String): IntArray {
-        val room = maxOf(LENGTH - (if (START >= 0) 1 else 0) - (if (END >= 0) 1 else 0), 0)
-        val found = ArrayList<Int>()
-        if (START >= 0) found.add(START)
-        found.addAll(pieces(text).take(room))
-        if (END >= 0) found.add(END)
-        return found.toIntArray()
+    /** Returns the model's inputs: a text that is too long for one is divided into windows. */
+    fun encode(text: String): List<IntArray> {
+        val pieces = pieces(text)
+        val ends = (if (START >= 0) 1 else 0) + (if (END >= 0) 1 else 0)
+        val room = if (LENGTH > 0) LENGTH - ends else pieces.size + 1
+        val count = maxOf((pieces.size + room - 1) / room, 1)
+        var next = 0
+        return List(count) { i -> // The windows have about the same length.
+            val from = next
+            next += pieces.size / count + (if (i < pieces.size % count) 1 else 0)
+            val found = ArrayList<Int>()
+            if (START >= 0) found.add(START)
+            found.addAll(pieces.subList(from, next))
+            if (END >= 0) found.add(END)
+            found.toIntArray()
+        }
     }
 
     /** Returns the token ids of all of a text, without start and end. */

@@ -9,8 +9,9 @@ Without ANSWERS.json, check.py also compares the model file with its SHA-256. It
 milliseconds the model takes, and how many the tokeniser takes.
 
 golden/texts.txt has a text on each line. The lines are numbered from 0. ANSWERS.json has an answer
-for each number: the token ids of the text, the probabilities, or both, as in
-{"0": {"ids": [101, 2204, 102], "probabilities": [0.9, 0.1]}, "1": {"probabilities": [0.8, 0.2]}}.
+for each number: the token ids of each window of the text, the probabilities, or both, as in
+{"0": {"windows": [[101, 2204, 102]], "probabilities": [0.9, 0.1]}}.
+A text is one window, unless it is longer than the model takes; see README.md.
 
 Exit status: 0 if everything that was checked agrees, 1 if something differs or the model file is
 missing, 2 if nothing was checked.
@@ -44,15 +45,20 @@ def local_answers(golden, interpreter, encode):
     """Encodes the golden texts and runs the model on them.
 
     Returns:
-      {number: {"ids": token ids, "probabilities": probabilities}}.
+      {number: {"windows": token ids of each window, "probabilities": probabilities}}.
     """
     answers = {}
     for number, entry in enumerate(golden["texts"]):
-        ids = encode(entry["text"])
+        windows = [ids.tolist() for ids in encode(entry["text"])]
         # Wrong ids would only hide a fault of the model, so it always gets the right ones.
-        outputs = run(interpreter, np.array(entry["ids"], np.int32))
-        answers[str(number)] = {"ids": ids.tolist(), "probabilities": outputs["probabilities"]}
+        outputs = run(interpreter, expected_windows(entry))
+        answers[str(number)] = {"windows": windows, "probabilities": outputs["probabilities"]}
     return answers
+
+
+def expected_windows(entry):
+    """Returns the token ids of each window of a golden text, as inputs of the model."""
+    return [np.array(ids, np.int32) for ids in entry["windows"]]
 
 
 def median_ms(function):
@@ -66,27 +72,27 @@ def median_ms(function):
 
 
 def print_times(golden, interpreter, encode, threads):
-    entries = sorted(golden["texts"], key=lambda entry: len(entry["ids"]))
+    entries = sorted(golden["texts"], key=lambda entry: sum(map(len, entry["windows"])))
     entry = entries[len(entries) // 2]
-    ids = np.array(entry["ids"], np.int32)
-    model = median_ms(lambda: run(interpreter, ids))
+    windows = expected_windows(entry)
+    model = median_ms(lambda: run(interpreter, windows))
     tokens = median_ms(lambda: encode(entry["text"]))
     print(
         f"median milliseconds: model {model:.3g} ({threads} thread{'s' * (threads > 1)}), "
-        f"tokeniser {tokens:.3g} (for a text of {len(ids)} tokens)"
+        f"tokeniser {tokens:.3g} (for a text of {sum(map(len, windows))} tokens)"
     )
 
 
 def read_answers(path, golden, count):
-    """Reads a JSON file {number: {"ids": ids, "probabilities": probabilities}}, and checks it.
+    """Reads a JSON file {number: {"windows": ids, "probabilities": floats}}, and checks it.
 
-    The file may leave out some of the texts, and the ids or the probabilities of a text.
+    The file may leave out some of the texts, and the windows or the probabilities of a text.
     """
-    example = '{"0": {"ids": [101, 102], "probabilities": [0.9, 0.1]}}'
+    example = '{"0": {"windows": [[101, 102]], "probabilities": [0.9, 0.1]}}'
     try:
         with open(path, encoding="utf-8-sig") as file:
             answers = {
-                number: {name: np.asarray(values, dtype=float) for name, values in answer.items()}
+                number: {name: numbers_of(name, values) for name, values in answer.items()}
                 for number, answer in json.load(file).items()
             }
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -95,17 +101,24 @@ def read_answers(path, golden, count):
     for number, answer in answers.items():
         if number not in numbers:
             fail(f"{path}: unknown text {number!r}; golden/texts.txt has 0 to {numbers[-1]}")
-        if not answer or not set(answer) <= {"ids", "probabilities"}:
-            fail(f"{path}: {number}: expected ids or probabilities, received {sorted(answer)}")
+        if not answer or not set(answer) <= {"windows", "probabilities"}:
+            fail(f"{path}: {number}: expected windows or probabilities, received {sorted(answer)}")
         probabilities = answer.get("probabilities")
         if probabilities is not None and probabilities.shape != (count,):
             fail(
                 f"{path}: {number}: expected a list of {count} probabilities, received "
                 f"{probabilities}"
             )
-        if answer.get("ids", np.zeros(1)).ndim != 1:
-            fail(f"{path}: {number}: expected a list of token ids, received {answer['ids']}")
+        if any(ids.ndim != 1 for ids in answer.get("windows", [])):
+            fail(f"{path}: {number}: expected a list of token ids for each window of the text")
     return answers
+
+
+def numbers_of(name, values):
+    """Returns the numbers in a list; for windows, those of each list in a list."""
+    if name == "windows":
+        return [np.asarray(window, dtype=float) for window in values]
+    return np.asarray(values, dtype=float)
 
 
 def fail(message):
@@ -113,11 +126,23 @@ def fail(message):
     sys.exit(2)
 
 
-def ids_verdict(expected, given):
+def windows_verdict(expected, given):
     """Returns True if token ids are the expected ones, and a sentence for the user about them."""
+    if len(expected) != len(given):
+        return False, f"expected {len(expected)} windows, received {len(given)}"
+    verdicts = [ids_verdict(*pair) for pair in zip(expected, given, strict=True)]
+    for window, (agrees, text) in enumerate(verdicts):
+        if not agrees:
+            return False, f"window {window}, {text}" if len(expected) > 1 else text
+    in_windows = f" in {len(expected)} windows" * (len(expected) > 1)
+    return True, f"{sum(map(len, expected))} token ids{in_windows}"
+
+
+def ids_verdict(expected, given):
+    """Returns True if the token ids of a window are the expected ones, and what differs first."""
     expected, given = list(expected), [int(i) if i == i else -1 for i in given]
     if expected == given:
-        return True, f"{len(expected)} token ids"
+        return True, ""
     shorter = min(len(expected), len(given))
     place = next((i for i in range(shorter) if expected[i] != given[i]), shorter)
     words = [str(ids[place]) if place < len(ids) else "the end" for ids in (expected, given)]
@@ -129,8 +154,8 @@ def compare(golden, answers):
     checked = failed = 0
     for number, entry in enumerate(golden["texts"]):
         answer, verdicts = answers.get(str(number), {}), {}
-        if "ids" in answer:
-            verdicts["ids"] = ids_verdict(entry["ids"], answer["ids"])
+        if "windows" in answer:
+            verdicts["ids"] = windows_verdict(entry["windows"], answer["windows"])
         if "probabilities" in answer:
             difference = np.abs(answer["probabilities"] - np.asarray(entry["probabilities"])).max()
             bound = entry["tolerance"]
@@ -178,7 +203,7 @@ def main():
         print_times(golden, interpreter, encode, threads)
     compared, differ = compare(golden, answers)
     checked, failed = checked + compared, failed + differ
-    if answers and not any("ids" in answer for answer in answers.values()):
+    if answers and not any("windows" in answer for answer in answers.values()):
         print("no token ids were checked, so the tokeniser is checked by its effect alone")
         if golden["undetected"]:
             print(

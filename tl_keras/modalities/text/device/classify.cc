@@ -15,7 +15,7 @@ static const char* const kLabels[] = {
 $labels};
 constexpr int kClasses = sizeof(kLabels) / sizeof(kLabels[0]);
 
-// Sets the model's input: token ids, padded with 0 if the model takes texts of one length alone.
+// Sets the model's input: the token ids of a window, padded with 0 if the model takes texts of one length alone.
 static bool SetInput(TfLiteInterpreter* interpreter, std::vector<int32_t> ids) {
   const TfLiteTensor* entrance = TfLiteInterpreterGetInputTensor(interpreter, 0);
   constexpr int kFixed = $fixed;  // length that the model takes; 0 for any
@@ -29,16 +29,37 @@ static bool SetInput(TfLiteInterpreter* interpreter, std::vector<int32_t> ids) {
   return TfLiteTensorCopyFromBuffer(input, ids.data(), ids.size() * sizeof(ids[0])) == kTfLiteOk;
 }
 
-static void Print(const TfLiteTensor* output) {
+static int NumValues(const TfLiteTensor* output) {
+  return TfLiteTensorNumDims(output) == 1 ? 1 : kClasses;  // The output `abstain` has the shape (1,).
+}
+
+static void Add(const TfLiteTensor* output, double* sums) {
   const TfLiteQuantizationParams how = TfLiteTensorQuantizationParams(output);
-  const bool decides = TfLiteTensorNumDims(output) == 1;  // The output `abstain (1,)` is 0 or 1.
-  for (int k = 0; k < (decides ? 1 : kClasses); ++k) {
-    const float probability =
-        TfLiteTensorType(output) == kTfLiteUInt8
-            ? how.scale * (static_cast<const uint8_t*>(TfLiteTensorData(output))[k] - how.zero_point)
-            : static_cast<const float*>(TfLiteTensorData(output))[k];
-    printf("%.6f %s\n", probability, decides ? "abstain" : kLabels[k]);
+  for (int k = 0; k < NumValues(output); ++k) {
+    sums[k] += TfLiteTensorType(output) == kTfLiteUInt8
+                   ? how.scale * (static_cast<const uint8_t*>(TfLiteTensorData(output))[k] - how.zero_point)
+                   : static_cast<const float*>(TfLiteTensorData(output))[k];
   }
+}
+
+// Runs the model on all windows of a text, and prints the mean of its outputs.
+static bool Classify(TfLiteInterpreter* interpreter, const std::vector<std::vector<int32_t>>& windows) {
+  const int outputs = TfLiteInterpreterGetOutputTensorCount(interpreter);
+  std::vector<std::vector<double>> sums(outputs, std::vector<double>(kClasses, 0));
+  for (const std::vector<int32_t>& ids : windows) {
+    if (!SetInput(interpreter, ids)) return false;
+    if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk) return false;
+    for (int i = 0; i < outputs; ++i) Add(TfLiteInterpreterGetOutputTensor(interpreter, i), &sums[i][0]);
+  }
+  for (int i = 0; i < outputs; ++i) {
+    const TfLiteTensor* output = TfLiteInterpreterGetOutputTensor(interpreter, i);
+    const bool decides = TfLiteTensorNumDims(output) == 1;
+    for (int k = 0; k < NumValues(output); ++k) {
+      const double mean = sums[i][k] / windows.size();
+      printf("%.6f %s\n", decides ? mean >= 0.5 : mean, decides ? "abstain" : kLabels[k]);
+    }
+  }
+  return true;
 }
 
 int main(int argc, char** argv) {
@@ -56,12 +77,8 @@ int main(int argc, char** argv) {
 
   std::string line;
   for (int number = 0; std::getline(std::cin, line); ++number) {
-    if (!SetInput(interpreter, tokens.Encode(line))) return 1;
-    if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk) return 1;
     printf("%d\n", number);
-    for (int i = 0; i < TfLiteInterpreterGetOutputTensorCount(interpreter); ++i) {
-      Print(TfLiteInterpreterGetOutputTensor(interpreter, i));
-    }
+    if (!Classify(interpreter, tokens.Encode(line))) return 1;
   }
   return 0;
 }

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def tokeniser(spec, folder=HERE, encoder=None):
-    """Returns a function from a text to the model's input: token ids, `(length,) int32`.
+    """Returns a function from a text to the inputs of the model, see `windows`.
 
     Args:
       folder: the folder that contains the vocabulary.
@@ -34,10 +34,25 @@ def tokeniser(spec, folder=HERE, encoder=None):
         encode = encoder(tokens, spec["unknown"], *how)
     else:
         encode = with_tokenizers(spec, folder)
+    return lambda text: windows(encode(text), spec)
+
+
+def windows(ids, spec):
+    """Divides a text into windows that the model can take: token ids, `(length,) int32` each.
+
+    A text has as few windows as possible. They have about the same length, and do not overlap.
+
+    Args:
+      ids: the token ids of the text, without start and end.
+    """
     start = [spec["start"]] if spec["start"] is not None else []
     end = [spec["end"]] if spec["end"] is not None else []
-    room = max(spec["length"] - len(start) - len(end), 0)
-    return lambda text: np.array([*start, *encode(text)[:room], *end], np.int32)
+    count = 1
+    if spec["length"] is not None:  # else the model takes texts of any length
+        room = spec["length"] - len(start) - len(end)
+        count = max(-(-len(ids) // room), 1)
+    parts = np.array_split(np.array(ids, np.int32), count)
+    return [np.array([*start, *part, *end], np.int32) for part in parts]
 
 
 def with_tokenizers(spec, folder):
@@ -66,7 +81,17 @@ def load(model, threads=1):
     return interpreter
 
 
-def run(interpreter, ids):
+def run(interpreter, inputs):
+    """Runs the model on each window of a text.
+
+    Returns:
+      the mean of the model's outputs, `{name of output: floats}`.
+    """
+    outputs = [run_once(interpreter, ids) for ids in inputs]
+    return {name: np.mean([output[name] for output in outputs], 0) for name in outputs[0]}
+
+
+def run_once(interpreter, ids):
     """Runs the model on token ids, `(length,) int32`, and returns `{name of output: floats}`."""
     entrance = interpreter.get_input_details()[0]
     fixed = entrance["shape_signature"][1]  # -1 if the model takes any length
@@ -103,7 +128,7 @@ def predict(interpreter, text, spec, encode):
     best = int(np.argmax(outputs["probabilities"]))
     row = {"text": text, "prediction": spec["labels"][best]}
     if "abstain" in outputs:
-        row["abstain"] = bool(outputs["abstain"] > 0.5)
+        row["abstain"] = bool(outputs["abstain"] >= 0.5)
     return {**row, "probabilities": probabilities}
 
 

@@ -12,7 +12,7 @@
 
 constexpr int kStart = $start, kEnd = $end;  // ids around a text; -1 for none
 constexpr int kUnknown = $unknown;  // id of a word that cannot be split
-constexpr int kLength = $length;  // ids at most; a longer text is cut
+constexpr int kLength = $length;  // ids in a window at most; 0 for any number
 constexpr bool kLowercase = $lowercase, kStripAccents = $strip_accents, kSplitChinese = $split_chinese;
 constexpr size_t kLongestWord = 100;  // characters; a longer word is unknown
 
@@ -47,14 +47,22 @@ class Tokens {
 
   bool ready() const { return !ids_.empty() && !table_.space.empty() && !table_.lower.empty(); }
 
-  // Returns the model's input. `text`: UTF-8; bytes that are not UTF-8 are left out.
-  std::vector<int32_t> Encode(const std::string& text) const {
-    std::vector<int32_t> found = Pieces(text);
-    const size_t room = std::max(kLength - (kStart >= 0) - (kEnd >= 0), 0);
-    if (found.size() > room) found.resize(room);
-    if (kStart >= 0) found.insert(found.begin(), kStart);
-    if (kEnd >= 0) found.push_back(kEnd);
-    return found;
+  // Returns the model's inputs: a text that is too long for one is divided into windows of about the same
+  // length. `text`: UTF-8; bytes that are not UTF-8 are left out.
+  std::vector<std::vector<int32_t>> Encode(const std::string& text) const {
+    const std::vector<int32_t> pieces = Pieces(text);
+    const size_t room = kLength > 0 ? kLength - (kStart >= 0) - (kEnd >= 0) : pieces.size() + 1;
+    const size_t count = std::max<size_t>((pieces.size() + room - 1) / room, 1);
+    std::vector<std::vector<int32_t>> windows(count);
+    auto next = pieces.begin();
+    for (size_t i = 0; i < count; ++i) {
+      const auto end = next + pieces.size() / count + (i < pieces.size() % count);
+      if (kStart >= 0) windows[i].push_back(kStart);
+      windows[i].insert(windows[i].end(), next, end);
+      if (kEnd >= 0) windows[i].push_back(kEnd);
+      next = end;
+    }
+    return windows;
   }
 
   // Returns the token ids of all of a text, without start and end.
