@@ -4,7 +4,7 @@ The activations of the frozen prefix come from the disk, or are computed in each
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import tensorflow as tf
@@ -216,7 +216,8 @@ def validation_inputs(
       views: number of augmented views.
       split: a split that is not trained on.
     """
-    examples = arch.data.inputs[split]
+    # Stored activations have the start of a long example, so without them its start is used, too.
+    examples = replace(arch.data.inputs[split], windows=None)
     if not suffix.keeps["val"]:
         inputs = [examples]
         for view in range(views):
