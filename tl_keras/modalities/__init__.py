@@ -99,7 +99,7 @@ examine: lists examples that people should look at, such as unusually dark image
   lines(findings) -> [str]      the findings as lines of the log
 explain: pictures(model, dataset, inputs, answers, config, folder)   writes what the report shows of
                                 single examples, and `index.json` with the lists `mistakes`,
-                                `augmented` and perhaps `right`, see `image/explain.py`
+                                `augmented` and perhaps `right`, see `text/explain.py`
 show: HTML and sentences about examples, for the report.
   thumbnails(run, files)        a small picture of each file, or the beginning of a text
   written(run, name)            a picture or a text that `explain` wrote; `name` is the value in

@@ -217,10 +217,15 @@ def weights(
 ) -> np.ndarray:
     """Returns by how much the support for an answer falls without a word, `(places,)`.
 
-    This is occlusion (arXiv 1311.2901). On a MiniLM fine-tuned on SST-2, to delete the two words
-    that it finds lowers the probability of the answer by 0.48; the two words of integrated
-    gradients (arXiv 1703.01365) by 0.24 to 0.40, depending on their baseline. A word of a long
-    text changes the answer for its window alone.
+    This is occlusion (arXiv 1311.2901): the unknown token takes the place of the word's tokens. If
+    the vocabulary has no unknown token, the tokens are deleted.
+
+    Measured on a MiniLM fine-tuned on SST-2, as the fall of an answer's probability when the words
+    are deleted: 0.46 for the two strongest words of a sentence, and 0.46 for the five strongest of
+    five sentences. Integrated gradients (arXiv 1703.01365) reach 0.24 to 0.40, depending on their
+    baseline, and 0.29. Occlusion by the mask token reaches 0.41 and 0.32.
+
+    A word of a long text changes the answer for its window alone.
 
     Args:
       words: all words of a text.
@@ -230,10 +235,13 @@ def weights(
     ends = (vocabulary.start is not None) + (vocabulary.end is not None)
     room = None if settings.longest is None else settings.longest - ends
     numbers = windows_of(words, room)
+    instead = [] if vocabulary.unknown is None else [vocabulary.unknown]
 
     def row(window: int, left_out: int | None) -> np.ndarray:
-        kept = [i for i, number in enumerate(numbers) if number == window and i != left_out]
-        ids = [token for i in kept for token in words[i].ids]
+        ids: list[int] = []
+        for i, (word, number) in enumerate(zip(words, numbers, strict=True)):
+            if number == window:
+                ids += instead * len(word.ids) if i == left_out else word.ids
         return np.array(tokens.framed(ids, vocabulary, settings.longest), np.int32)
 
     chosen = [numbers[i] for i in places]
