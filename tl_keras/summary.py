@@ -12,7 +12,7 @@ from tl_keras.modalities import part
 from tl_keras.report.advice import on_data
 from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.drawings.words import counted, milliseconds
-from tl_keras.report.facts import fold_strengths, label_doubts
+from tl_keras.report.facts import fold_strengths, label_doubts, pretrained
 from tl_keras.report.read import read
 from tl_keras.report.sections.provenance import KEPT
 from tl_keras.run.result.exports import Shipped
@@ -152,6 +152,8 @@ def _of_a_model(run: Run) -> list[str]:
         lines.append(f"{'warning':13} {warning}")
     if result.search:
         lines.append(_search(result.search, result.model))
+    if result.pretraining:
+        lines += pretrained.lines(run.config.modality, result.pretraining, run.workdir)
     lines.append(_model(result.model))
     return [*lines, *_exports(run, result)]
 

@@ -77,7 +77,12 @@ ROWS = (
         TRAINING,
         "after cross_validate and parallel only if the last model was trained on all examples",
     ),
-    Row("model.keras", "The model: prepared example to probabilities. Loads with Keras.", TRAINING),
+    Row(
+        "model.keras",
+        "The model: prepared example to probabilities, or to features after pretrain without "
+        "labels. Loads with Keras.",
+        TRAINING,
+    ),
     Row(
         "vocabulary/",
         "The vocabulary of the tokeniser, in Hugging Face's form.",
@@ -94,13 +99,13 @@ ROWS = (
         "One line for each example of validation and test: file, split, label, prediction, "
         "probabilities.",
         TRAINING,
-        "after search only when finetune continued it",
+        "after search only when finetune continued it; not after pretrain without labels",
     ),
     Row(
         "pictures/",
         "Augmented samples, and where the model looked in its worst mistakes, for the report.",
         TRAINING,
-        "after search only when finetune continued it",
+        "after search only when finetune continued it; not after pretrain without labels",
     ),
     Row(
         "result.json",

@@ -147,7 +147,7 @@ def _step(
     if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)
         network = above if prefix is None else suffix.with_prefix(prefix, above, "float32")
-    step = learner(network, config.fit, task=config.task).step
+    step = learner(network, config.fit, layer=tasks.of(config.task, "layer")).step
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     how = architecture.reading(config, data.dataset)
     batch = next(iter(batches.training(data.inputs["train"], how, place)))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tl_keras.approaches import without_labels
+from tl_keras.config.pretrain import LABELS
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import run_data
 from tl_keras.report.pages import page
@@ -35,6 +37,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         )
     # Checked before the data are read, which may take hours.
     adapt.check_devices(config.fit.batch_size, config.nouns[0])
+    if config.pretrain.objective != LABELS:
+        return without_labels.run(config, workdir)
     with opened(config, workdir, "pretrain") as run:
         backbone = backbones.begin(run)
         data = run_data.read(run)

@@ -93,6 +93,11 @@ def auto_values(num_train: int) -> dict[str, Any]:
     }
 
 
+def token_layers(sizes: Sizes) -> tuple[str, str]:
+    """Returns the names of the layer whose output is the tokens' states, and of their table."""
+    return f"layer_{sizes.layers - 1}_norm", f"{EMBEDDINGS}_tokens"
+
+
 def pooled(states: Any, is_counted: Any, pooling: str) -> Any:
     """Returns the features of texts, `(batch, width)`, from the states of their tokens.
 

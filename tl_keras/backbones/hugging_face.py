@@ -8,7 +8,7 @@ TensorFlow.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder
+from tl_keras.backbones import encoder, run_vocabulary
 from tl_keras.backbones import hugging_face_files as files
 from tl_keras.backbones.options import Option, Value, check_options
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
@@ -27,7 +27,8 @@ def check(
 
     Raises:
       ValueError: a file is missing or damaged, the model is of another kind, an option is unknown
-        or outside its range, or `text.length` is too large.
+        or outside its range, `text.length` is too large, or `text.vocabulary` is not that of the
+        weights of an earlier run.
     """
     check_options(name, options, options_of(name))
     sizes = files.sizes_of(name, options)
@@ -35,6 +36,7 @@ def check(
         files.located(name, sizes, files.family_of(name), "model.backbone")
     if settings is not None:
         files.check_length(name, settings, sizes.positions)
+        run_vocabulary.check(settings, weights)
 
 
 def options_of(name: str) -> Mapping[str, Option]:
@@ -64,7 +66,13 @@ def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, 
     """Returns the vocabulary, which lies in the folder, and the number of positions."""
     if not files.is_folder(name):  # A finished run keeps its config when the folder is gone.
         return {}
-    return {"vocabulary": name, "length": files.sizes_of(name, {"pooling": "mean"}).positions}
+    vocabulary = run_vocabulary.find(weights) or name
+    return {"vocabulary": vocabulary, "length": files.sizes_of(name, {"pooling": "mean"}).positions}
+
+
+def token_layers(name: str, options: Mapping[str, Value]) -> tuple[str, str]:
+    """Returns the names of two layers, see `encoder.token_layers`."""
+    return encoder.token_layers(files.sizes_of(name, options))
 
 
 def build(

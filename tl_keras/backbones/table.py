@@ -17,6 +17,8 @@ Such a module has:
                               `auto` and whose rule in `training.plan` does not hold
   decided(name, options, weights)         optional: {field: value} for fields of the modality's
                               section that the backbone decides unless the config sets them
+  token_layers(name, options)  optional: the names of two layers, whose output is the state of each
+                              token, and whose table has the vector of each token
   fetch(name)                 optional: downloads files on which the config depends
   from_folder(name, options, settings, folder)   optional: [(layer, arrays)] for `build`, from a
                               folder in Hugging Face's form
@@ -107,6 +109,18 @@ def decided(model: Any) -> dict[str, Any]:
     """
     decided_by = _is_listed(model.backbone) and getattr(module_of(model.backbone), "decided", None)
     return decided_by(model.backbone, model.options, model.weights) if decided_by else {}
+
+
+def token_layers(model: Any) -> tuple[str, str] | None:
+    """Returns the names of the layers of a backbone with the states of tokens, and their table.
+
+    Returns None if the backbone has no such layers.
+
+    Args:
+      model: the section `model` of the config.
+    """
+    layers = _is_listed(model.backbone) and getattr(module_of(model.backbone), "token_layers", None)
+    return layers(model.backbone, model.options) if layers else None
 
 
 def default_weights(name: str) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, hugging_face_files
+from tl_keras.backbones import encoder, hugging_face_files, run_vocabulary
 from tl_keras.backbones.encoder import Sizes
 from tl_keras.backbones.options import Option, Value, check_options
 
@@ -80,7 +80,8 @@ def check(
       settings: the config section `text`; None: the length of texts is not checked.
 
     Raises:
-      ValueError: an option is unknown or outside its range, or `text.length` is too large.
+      ValueError: an option is unknown or outside its range, `text.length` is too large, or
+        `text.vocabulary` is not that of the weights of an earlier run.
     """
     check_options(name, options, BACKBONES[name].options)
     sizes = sizes_of(name, options)
@@ -91,6 +92,7 @@ def check(
         )
     if settings is not None:
         hugging_face_files.check_length(name, settings, sizes.positions)
+        run_vocabulary.check(settings, weights)
 
 
 def sizes_of(name: str, options: Mapping[str, Value]) -> Sizes:
@@ -120,7 +122,13 @@ def auto_values(name: str, num_train: int) -> dict[str, Any]:
 
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
     """Returns the vocabulary of a backbone's weights, and the number of its positions."""
-    return {"vocabulary": VOCABULARY, "length": sizes_of(name, options).positions}
+    vocabulary = run_vocabulary.find(weights) or VOCABULARY
+    return {"vocabulary": vocabulary, "length": sizes_of(name, options).positions}
+
+
+def token_layers(name: str, options: Mapping[str, Value]) -> tuple[str, str]:
+    """Returns the names of two layers, see `encoder.token_layers`."""
+    return encoder.token_layers(sizes_of(name, options))
 
 
 def build(

@@ -24,6 +24,7 @@ from tl_keras.config.export import ExportConfig
 from tl_keras.config.fit import FitConfig
 from tl_keras.config.messages import nearest
 from tl_keras.config.model import ModelConfig
+from tl_keras.config.pretrain import LABELS, PretrainConfig
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.section import Section, Text
 from tl_keras.modalities import DEFAULT, MODALITIES, nouns, part
@@ -68,6 +69,7 @@ class RunConfig(_Examples):
     cross_validate: CrossValidateConfig = CrossValidateConfig()
     parallel: ParallelConfig = ParallelConfig()
     compare: CompareConfig = CompareConfig()
+    pretrain: PretrainConfig = PretrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
@@ -158,6 +160,19 @@ class RunConfig(_Examples):
             raise ValueError(
                 "fit.epochs: 0 would train only the head, on random features, since model.weights "
                 "is 'none'; expected 'auto' or at least 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> "RunConfig":
+        objective, known = self.pretrain.objective, part(self.modality, "config").OBJECTIVES
+        if objective not in (LABELS, *known):
+            fitting = [name for name in MODALITIES if objective in part(name, "config").OBJECTIVES]
+            several = nouns(fitting[0])[1]
+            raise ValueError(
+                f"pretrain.objective: {objective!r} is not possible with {self.nouns[1]}; expected "
+                f"{' or '.join(map(repr, (LABELS, *known)))}; if the data are {several}, set "
+                f"data.modality={fitting[0]}"
             )
         return self
 

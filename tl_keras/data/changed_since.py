@@ -10,6 +10,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import contents
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources.of_files import OF_FILES, list_unlabelled
+from tl_keras.data.sources.without_labels import list_examples
 from tl_keras.data.wording import count_of_examples, shortened
 
 
@@ -58,7 +59,8 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     if not stamps.get("data") or not os.path.exists(data.path):
         return None
     try:
-        listing = OF_FILES[data.source](config)
+        labelled = not recorded.get("objective")
+        listing = OF_FILES[data.source](config) if labelled else list_examples(config)
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]

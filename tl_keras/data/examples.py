@@ -102,6 +102,7 @@ class Dataset:
         each example is a file.
       task: the task that the labels belong to, such as `classification`.
       nouns: the noun for an example, and its plural.
+      objective: the value of `pretrain.objective` if the examples have no labels, else "".
     """
 
     classes: tuple[str, ...]
@@ -119,6 +120,7 @@ class Dataset:
     shards: "Maybe[Shards]" = None
     task: str = tasks.DEFAULT
     nouns: tuple[str, str] = ("example", "examples")
+    objective: str = ""
 
     def labels(self, split: str) -> np.ndarray:
         """Returns the label of each example of a split, `(examples,)`; classes as `int64`."""

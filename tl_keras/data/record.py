@@ -11,7 +11,7 @@ from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.wording import number_of
 from tl_keras.modalities import nouns
 from tl_keras.run.files import write_json
-from tl_keras.run.lineage import trained_before
+from tl_keras.run.lineage import learned_without_labels, trained_before
 from tl_keras.run.result.training import Counts
 from tl_keras.run.run import Run
 
@@ -53,6 +53,7 @@ def write(run: Run, dataset: Dataset) -> None:
         "omitted": dataset.omitted,
         "listed": {**old.get("listed", {}), **dataset.listed},  # Includes entries of `add_digests`.
         "fingerprint": dataset.fingerprint,
+        **({"objective": dataset.objective} if dataset.objective else {}),
     }
     write_json(file, content)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
@@ -101,24 +102,36 @@ def add_digests(
 def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     """Checks that the initial weights were not trained on validation or test examples.
 
+    Weights that were trained without labels may have seen the validation examples, because the
+    candidates that are compared on these all start from the same weights.
+
     Raises:
       ValueError: such an example is among the training examples of a run that the weights come
         from, directly or through runs that started from the weights of earlier runs.
     """
-    held_out = {
-        example.digest: example.file
-        for name in ("train" if dataset.whole else "val", "test")
-        for example in dataset.splits[name]
-    }
     field = "model.backbone" if config.weights == "own" else "model.weights"
     for source, trained in trained_before(config):
+        measured = ["test"] if learned_without_labels(source) else ["val", "test"]
+        measured += ["train"] if dataset.whole else []
+        held_out = {e.digest: e.file for name in measured for e in dataset.splits[name]}
         leaked = [held_out[digest] for digest in trained if digest in held_out]
         if leaked:
-            measured = "the folds" if dataset.whole else "val"
+            where = "the folds and test" if dataset.whole else " and ".join(measured)
             raise ValueError(
                 f"{field}: the model of the run in {str(source)!r} was trained on "
-                f"{number_of(len(leaked), *dataset.nouns)} of {measured} and test, such as "
-                f"{leaked[0]!r}, so the scores would be too good; put these {dataset.nouns[1]} "
-                "into train (with folders train/, val/ and test/, or a column 'split' in a CSV), "
-                "use the splits of that run, or choose other weights"
+                f"{number_of(len(leaked), *dataset.nouns)} of {where}, such as {leaked[0]!r}, so "
+                f"the scores would be too good; {_remedy(dataset.nouns[1], measured)}"
             )
+
+
+def _remedy(several: str, measured: Sequence[str]) -> str:
+    """Returns what to do about examples that the weights know, as the end of a message."""
+    if "val" not in measured and "train" not in measured:
+        return (
+            f"mark these {several} as test in the data of that run too (with a folder test/ or a "
+            "column 'split'), where they are then left out, or choose other weights"
+        )
+    return (
+        f"put these {several} into train (with folders train/, val/ and test/, or a column 'split' "
+        "in a CSV), use the splits of that run, or choose other weights"
+    )

@@ -16,6 +16,8 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
                                 zeros at their end are padding
   SOURCES                       values of `data.source` that generate examples of this modality
   PREPARATION                   fields of `settings` that affect a prepared example
+  OBJECTIVES                    values of `pretrain.objective` that need no labels; each has a
+                                module `objectives.NAME`
   SEARCHED                      fields of `settings` that a search may change
   OF_THE_VIEWS                  fields of `settings` that affect views, but no prepared example
   DEFAULTS                      defaults of other sections for this modality, as in
@@ -136,6 +138,24 @@ bundle: writes the folder `export/device/`.
   measure(file, spec, examples)   scores of the shipped file on original files
   measured_sentence(device) -> str    these scores as a sentence
   write(...)                    writes the folder
+objectives.NAME: an objective of pre-training without labels. Imports TensorFlow only in functions.
+  check(config)                 raises ValueError if the config does not suit the objective
+  begin(config, contents, folder, anew)    the `settings` with which examples are prepared.
+                                `contents` are the training examples as bytes. Files that later runs
+                                need are written to the run's folder if `anew`, else read from there
+  pieces(content, settings)     the prepared examples that are made of one example, perhaps none
+  TOO_FEW                       part of a sentence: which examples give none
+  facts(settings) -> {name: number}    for `result.json`
+  network(backbone, model)      a model with the inputs and raw outputs of a training step; `model`
+                                is the section of the config
+  batcher(config, settings)     a function from prepared examples, padded, and a seed (integers) to
+                                the inputs, targets and weights of a training step, as NumPy arrays
+  losses(targets, outputs), smoothed(targets, smoothing)    as in the part `layer` of a task
+  sums(targets, outputs, weights)    sums over a batch, a vector, from which `measures` computes
+  measures(sums) -> {name: number}    measures of a split, such as `loss`, and the number of
+                                `guesses` from which they are computed; these two must be among them
+  MEASURES                      {name of a measure: its title in the report}
+  headline(measures) -> str     the measures of the validation set in one line
 metadata: inputs(builder, settings)    writes the description of the input into a LiteRT file
 """
 

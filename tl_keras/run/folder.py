@@ -143,7 +143,7 @@ def load_finished(workdir: str | Path) -> Run:
 
     Raises:
       ValueError: the folder is not a run folder, the run is not finished, or it has no model since
-        it is an audit or a comparison (the command compare).
+        it is an audit, a comparison (the command compare), or pre-training without labels.
     """
     run = load(workdir)
     if run.result is None and is_audit(run.workdir):
@@ -155,6 +155,12 @@ def load_finished(workdir: str | Path) -> Run:
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} is not finished; finish it first: repeat the command "
             "that started it"
+        )
+    if run.result.pretraining is not None:
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} holds a backbone that was pretrained without labels, "
+            "which answers nothing yet; train a model from it, for example with tl-keras finetune "
+            f"--data=DATA --set model.weights={shlex.quote(str(run.workdir))}"
         )
     if run.pipeline == "compare":
         best = run.result.recommended.best or next(iter(run.result.approaches))

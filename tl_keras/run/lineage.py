@@ -35,6 +35,12 @@ def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
         weights = runs.load(source).config.model.origin
 
 
+def learned_without_labels(source: Path) -> bool:
+    """Returns whether the run in a folder was pretrained without labels."""
+    data = json.loads((source / "data.json").read_text(encoding="utf-8"))
+    return bool(data.get("objective"))
+
+
 def trained_on(data: Mapping[str, Any]) -> list[str]:
     """Returns the SHA-256 digests of the examples that a run trained on.
 

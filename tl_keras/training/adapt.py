@@ -78,7 +78,7 @@ def from_scratch(
     _log(plan)
     network = models.logits_of(to_train(model, config, data.dataset))
     train.speed_up_batch_norm(network, plan.steps * plan.epochs)
-    devices = _devices(run, min(config.fit.batch_size, len(data.inputs["train"])))
+    devices = devices_of(run, min(config.fit.batch_size, len(data.inputs["train"])))
     if devices:
         network = models.mirrored(network, devices)
     history = _fit(run, data, network, plan, devices, validates=not chosen)
@@ -125,7 +125,7 @@ def check_devices(batch_size: int, noun: str) -> list[str]:
     return [device.name for device in devices]
 
 
-def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
+def devices_of(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
     """Returns a TensorFlow strategy that mirrors the model on all devices; None for a single one.
 
     The number of devices is recorded, because the result of a training depends on it.
@@ -164,7 +164,8 @@ def _fit(
         epochs = by_epoch(lambda place: batches.training(inputs, how, place))
     else:
         epochs = by_epoch(lambda place: batches.drawn(dataset, how, place))
-    trainer = learner(network, config.fit, network.non_trainable_variables, devices, config.task)
+    layer = tasks.of(config.task, "layer")
+    trainer = learner(network, config.fit, network.non_trainable_variables, devices, layer)
     validate = None
     if validates:
         validate = validation(Inference(network), data.inputs["val"], config.task)

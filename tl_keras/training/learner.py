@@ -119,7 +119,7 @@ def learner(
     config: FitConfig,
     others: Sequence[keras.Variable] = (),
     devices: tf.distribute.Strategy | None = None,
-    task: str = tasks.DEFAULT,
+    layer: Any = None,
 ) -> Learner:
     """Returns a learner that trains a network with the optimiser of `fit.optimizer`.
 
@@ -130,9 +130,9 @@ def learner(
         norm. With several devices, those in floating point are averaged over the devices after each
         step.
       devices: the TensorFlow strategy that mirrors the network on all devices; None for one device.
-      task: the task, such as `classification`, which determines the loss.
+      layer: the part `layer` of the task, which determines the loss; None for the default task.
     """
-    layer = tasks.of(task, "layer")
+    layer = layer or tasks.of(tasks.DEFAULT, "layer")
     mirrors = devices or tf.distribute.get_strategy()
     parameters = keras.Variable(_joined(network), name="parameters")
     average = keras.Variable(parameters, name="average") if config.ema else None

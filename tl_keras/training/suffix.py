@@ -112,7 +112,7 @@ def _suffix(
             networks[split] = above
         else:
             networks[split] = with_prefix(prefix, above, cut_of(arch, cut).dtype)
-    trainer = learner(networks["train"], config.fit, task=config.task)
+    trainer = learner(networks["train"], config.fit, layer=tasks.of(config.task, "layer"))
     infer = Inference(networks["val"])
     return Suffix(cut, kept, trainer, above.get_layer(models.DROPOUT), infer)
 

@@ -6,6 +6,7 @@ from tl_keras.config.section import Section
 
 SOURCES = ()
 PREPARATION = ("length", "scale")
+OBJECTIVES = ()
 SEARCHED = (*PREPARATION, "noise")
 OF_THE_VIEWS = ("noise",)
 SCALE = "numbers around 0"

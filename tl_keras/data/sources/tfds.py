@@ -68,6 +68,36 @@ def list_tfds(config: RunConfig, folder: Path) -> Listing:
         return (_streamed if config.data.stream else _unpacked)(source, config, folder)
 
 
+def list_unlabelled(config: RunConfig, folder: Path) -> Listing:
+    """Unpacks a data set of TFDS, unless that is done already, and lists its files without labels.
+
+    Splits with other names than train, val and test, such as `unsupervised`, belong to train.
+
+    Args:
+      folder: the folder of the cache into which examples are unpacked.
+
+    Raises:
+      ValueError: TFDS has no such builder, its features do not fit the modality, or its data cannot
+        be downloaded.
+    """
+    builder = _builder(config.data)
+    _feature(builder, config)
+    source = _Source(builder, config.modality, [])
+    folder = folder / f"{_folder_name(builder)}_without_labels"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        _prepare(builder, config.data.name)
+        place = folder / _version(builder)
+        listing = Listing(place, [])
+        for name in builder.info.splits:
+            done = place / f"{name}.json"
+            if not done.exists():
+                _unpack(source, name, place / name, labelled=False)
+                write_json(done, {})
+            list_class(place / name, "", split_of(name) or "train", listing)
+    return listing
+
+
 def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
     """Returns a listing in which every example is an unpacked file."""
     builder, data = source.builder, config.data
@@ -197,23 +227,42 @@ def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
     Raises:
       ValueError: the builder has no examples of the modality or no labels of the task.
     """
+    label = _features(builder).get("label")
+    names = tasks.of(config.task, "targets").names_in_tfds(label)
+    _feature(builder, config, has_labels=names is not None)
+    return names
+
+
+def _features(builder: Any) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
-    sources, name = part(config.modality, "sources"), config.data.name
+    features = builder.info.features
+    return dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+
+
+def _feature(builder: Any, config: RunConfig, has_labels: bool | None = None) -> None:
+    """Checks that the examples of a builder are of the modality.
+
+    Args:
+      has_labels: whether the builder has labels of the task; None if no labels are needed.
+
+    Raises:
+      ValueError: the examples are of another modality, or the labels are missing.
+    """
+    sources, name, named = part(config.modality, "sources"), config.data.name, _features(builder)
     if sources.FEATURE is None:
         raise ValueError(f"data.source: tfds has no {nouns(config.modality)[1]}")
-    features = builder.info.features
-    named = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
-    example, label = named.get(sources.FEATURE), named.get("label")
-    names = tasks.of(config.task, "targets").names_in_tfds(label)
-    if not sources.is_feature(example) or names is None:
+    example = named.get(sources.FEATURE)
+    if not sources.is_feature(example) or has_labels is False:
+        kind = config.modality if has_labels is None else f"{config.modality} {config.task}"
+        wanted = f"the feature {sources.FEATURE!r}"
+        if has_labels is not None:
+            wanted = f"the features {sources.FEATURE!r} and 'label'"
         raise ValueError(
-            f"data.name: {name!r} is not a data set for {config.modality} {config.task}; expected "
-            f"the features {sources.FEATURE!r} and 'label'; received {features}"
-            f"{_other_modality(named, config.modality)}"
+            f"data.name: {name!r} is not a data set for {kind}; expected {wanted}; received "
+            f"{builder.info.features}{_other_modality(named, config.modality)}"
         )
     sources.check_feature(example, name)
-    return names
 
 
 def _other_modality(features: dict[str, Any], modality: str) -> str:
@@ -267,10 +316,13 @@ def _folders(names: list[str], builder: str) -> list[str]:
     return folders
 
 
-def _unpack(source: _Source, split: str, folder: Path) -> int:
+def _unpack(source: _Source, split: str, folder: Path, labelled: bool = True) -> int:
     """Writes the stored bytes of each example of a split to a file in the folder of its label.
 
     Returns the number of examples that were left out because they have no label.
+
+    Args:
+      labelled: False if labels are not read; then all files lie in `folder` itself.
     """
     import tensorflow_datasets as tfds
 
@@ -281,11 +333,13 @@ def _unpack(source: _Source, split: str, folder: Path) -> int:
     for i, example in enumerate(
         progress(encoded.as_numpy_iterator(), f"unpack {split}", total, unit)
     ):
-        content, label = example[feature], example["label"]
-        if label < 0:  # Test splits may have secret labels.
-            unlabelled += 1
-            continue
+        content, place = example[feature], folder
+        if labelled:
+            if example["label"] < 0:  # Test splits may have secret labels.
+                unlabelled += 1
+                continue
+            place = folder / source.folders[example["label"]]
         suffix = part(source.modality, "sources").suffix_of(content)
-        with replacing(folder / source.folders[label] / f"{i:08d}{suffix}") as temporary:
+        with replacing(place / f"{i:08d}{suffix}") as temporary:
             temporary.write_bytes(content)
     return unlabelled

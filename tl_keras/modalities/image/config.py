@@ -9,6 +9,7 @@ from tl_keras.config.section import Section, Share
 
 SOURCES = ("digits", "glyphs")  # Values of data.source that are inside the package.
 PREPARATION = ("size", "resize", "antialias")
+OBJECTIVES = ()  # Pre-training of images needs labels.
 SEARCHED = (*PREPARATION, "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
 DEFAULTS: dict[str, dict[str, Any]] = {}  # Other sections have the defaults for images.

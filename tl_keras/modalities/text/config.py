@@ -10,6 +10,7 @@ from tl_keras.maybe import Maybe
 
 SOURCES = ("intents",)  # Values of data.source that are inside the package.
 PREPARATION = ("length", "vocabulary")
+OBJECTIVES = ("masked_language",)
 SEARCHED = ("length", "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
 DEFAULTS = {

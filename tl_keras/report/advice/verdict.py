@@ -17,7 +17,7 @@ from tl_keras.report.drawings.words import (
     percent,
     quoted,
 )
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, pretrained
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Scores
@@ -36,6 +36,8 @@ def headline(run: RunFiles) -> str:
 
 
 def _score(run: RunFiles) -> str:
+    if learned := pretrained.headline(run):
+        return learned
     split, scores = figures.scored(run)
     main = run.main
     if not scores or not is_number(scores[main]):

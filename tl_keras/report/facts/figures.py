@@ -18,7 +18,11 @@ from tl_keras.tasks.shares import paired_interval, wilson
 
 # Stages of metrics.jsonl whose records are epochs, with their titles. Records of the stage "head"
 # are regularisation strengths instead.
-STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
+STAGES = {
+    "finetune": "Fine-tuning",
+    "scratch": "Training from scratch",
+    "pretrain": "Pre-training",
+}
 BINS = 10  # of the reliability diagram
 SURE = 0.9  # With at least this probability, the model counts as sure.
 MISTAKES = 12  # mistakes shown at most

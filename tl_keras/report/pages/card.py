@@ -73,7 +73,7 @@ def _front_matter(run: RunFiles) -> str:
     """
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
-    kind = f"{run.modality}-{words.TAG}"
+    kind = "feature-extraction" if run.result.pretraining else f"{run.modality}-{words.TAG}"
     metrics = [
         f"          - type: {metric}\n            value: {scores[key]}\n            name: {name}"
         for key, metric, name in words.CARD_METRICS
@@ -159,12 +159,12 @@ def _method(run: RunFiles) -> str:
         lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
         how = _kept_epochs(run, epochs) if kept else HEAD_KEPT
-        is_scratch = epochs[-1].get("stage") == "scratch"
-        name = "training" if is_scratch else "fine-tuning"
+        name = "training" if epochs[-1].get("stage") in WHOLE else "fine-tuning"
         lines.append(f"{name}: {counted(len(epochs), 'epoch')}, {how}")
     return _items(lines)
 
 
+WHOLE = ("scratch", "pretrain")  # Stages that train all layers.
 HEAD_KEPT = "not kept, because it was not clearly better on validation than the head-only model"
 
 
@@ -172,7 +172,7 @@ def _kept_epochs(run: RunFiles, epochs: Sequence[dict]) -> str:
     """Returns a phrase that says from which epochs the weights of the model come."""
     keep = (run.tree.get("fit") or {}).get("keep", "auto")
     if keep == "auto":
-        keep = "best" if epochs[-1].get("stage") == "scratch" else "average"
+        keep = "best" if epochs[-1].get("stage") in WHOLE else "average"
     return {
         "best": "weights of the epoch with the lowest validation loss",
         "average": "weights averaged over the second half of the epochs",
@@ -240,7 +240,15 @@ def _exports(run: RunFiles) -> str:
     return _table(heads, rows) + below
 
 
+NO_HEAD = (
+    "This is a backbone that was pretrained without labels. It turns an example into features, and "
+    "answers nothing before a model is trained from it."
+)
+
+
 def _limits(run: RunFiles) -> str:
+    if run.result.pretraining:
+        return _items([plain(NO_HEAD)])
     judged = verdict.verdict(run)
     lines = [f"Good enough? {judged.answer}", *judged.why] if judged else []
     lines += [f"{line.do} {line.why}" for line in on_unread(run)]

@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from tl_keras import tasks
 from tl_keras.modalities import part
 from tl_keras.report.drawings import charts
-from tl_keras.report.drawings.markup import escape, gallery, note
+from tl_keras.report.drawings.markup import escape, facts, gallery, note
 from tl_keras.report.drawings.words import count, counted, is_number, listed, number
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, pretrained
 from tl_keras.report.read import RunFiles
 
 
 def training(run: RunFiles) -> str:
     """Returns how the head was trained, and charts of the losses and scores of each epoch."""
     lines = [*_head(run), *_epochs(run)]
+    measured = facts([(title, _value(value)) for title, value in pretrained.rows(run)])
     if not lines:
         return ""
     sizes = [
@@ -28,7 +29,12 @@ def training(run: RunFiles) -> str:
     drawn = [charts.regularisation_path(figures.strengths(run))]
     drawn += charts.learning_curves(figures.epochs(run))
     shown = "".join(drawn)
-    return "".join(map(note, lines)) + (f'<div class="charts">{shown}</div>' if shown else "")
+    charted = f'<div class="charts">{shown}</div>' if shown else ""
+    return "".join(map(note, lines)) + charted + measured
+
+
+def _value(value: float) -> str:
+    return count(int(value)) if float(value).is_integer() else number(value)
 
 
 def _head(run: RunFiles) -> Iterable[str]:

@@ -95,6 +95,28 @@ class ModelRecord(Part):
     )
 
 
+class Pretraining(Part):
+    """What a backbone learned without labels."""
+
+    objective: str = Field(description="What it learned; see pretrain.objective in the config.")
+    pieces: dict[str, int] = Field(
+        description="Number of examples of each split that the model reads. For texts: a text of "
+        "more than text.length tokens is divided into several."
+    )
+    facts: dict[str, int] = Field(
+        description="Further numbers. For masked_language: `vocabulary`, the number of tokens."
+    )
+    epochs: int = Field(
+        description="Number of training epochs: the epochs up to the best one if fit.keep is "
+        "`best`, otherwise all epochs."
+    )
+    val: dict[str, float] = Field(
+        description="Measures on validation. For masked_language: `loss`, the mean cross-entropy "
+        "of a hidden token in nats; `perplexity`, its exponential; `masked_accuracy`, the share of "
+        "the hidden tokens that are guessed right; `guesses`, their number."
+    )
+
+
 class Chosen(Part):
     """The settings that were chosen on validation.
 

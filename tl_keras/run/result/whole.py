@@ -16,7 +16,14 @@ from tl_keras.run.result.folds import CrossValidation, FoldRecord
 from tl_keras.run.result.part import ODD, UNKNOWN, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
-from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
+from tl_keras.run.result.training import (
+    ActivationsRecord,
+    Chosen,
+    Counts,
+    Digests,
+    ModelRecord,
+    Pretraining,
+)
 
 SCHEMA = 2
 # Types of errors at fields that this version does not know, because a later version added them.
@@ -67,6 +74,11 @@ class Result(Part, Generic[AnyScores]):
     data: Maybe[Counts] = Field(None, description="Size of the data set.")
     model: Maybe[ModelRecord] = Field(None, description="The model, and how it was made.")
     chosen: Maybe[Chosen] = Field(None, description="The settings that were chosen on validation.")
+    pretraining: Maybe[Pretraining] = Field(
+        None,
+        description="What the backbone learned without labels. Only in results of the command "
+        "pretrain, if pretrain.objective is not labels.",
+    )
     val: Maybe[AnyScores] = Field(
         None,
         description="Scores on validation. For cross_validate: scores on all examples of train and "

@@ -1,0 +1,1 @@
+"""Objectives of pre-training on texts without labels, one module each."""
