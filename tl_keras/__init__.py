@@ -1,4 +1,4 @@
-"""Turns labelled images into a small model, tested in the file format that runs on the device.
+"""Turns labelled images or texts into a small model, tested in the format of the device.
 
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
     run.result.test.accuracy, run.report
@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # True for type checkers.
     from tl_keras.run.run import Run
 
     Config: TypeAlias = RunConfig | Mapping[str, Any] | str | os.PathLike[str]
-    Picture: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | PIL.Image.Image
+    # An image, or a text.
+    Example: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | PIL.Image.Image
 
 __all__ = [
     "__version__",
@@ -154,25 +155,26 @@ def load(workdir: "Run | str | Path") -> "Run":
 
 
 def predict(
-    run: "Run | str | Path", pictures: "Picture | Iterable[Picture]"
+    run: "Run | str | Path", examples: "Example | Iterable[Example]"
 ) -> "list[dict[str, Any]]":
-    """Returns one dict for each image, with `file`, `prediction` and `probabilities {class: p}`.
+    """Returns one dict for each example, with `file`, `prediction` and `probabilities {class: p}`.
 
-    If a file cannot be read as an image, its dict has `file` and `error`.
+    If an example cannot be read, its dict has `file` and `error`.
 
     Args:
       run: a finished run or its folder.
-      pictures: one or several of: an image file; a folder, which is searched at any depth; an array
-        `(height, width, 3) uint8` in RGB; a PIL image. `file` of an array or PIL image is its
-        position, as in `#0`.
+      examples: one or several of: a file; a folder, which is searched at any depth; for a model of
+        images, an array `(height, width, 3) uint8` in RGB or a PIL image; for a model of texts, a
+        text, or a table of texts (CSV, JSON lines). `file` of an example that is not in a file is
+        its position, as in `#0`.
 
     Raises:
-      TypeError: a picture is of another type.
+      TypeError: an example is of another type.
       ValueError: the run is not finished, or a path does not exist.
     """
     from tl_keras import launch
 
-    return launch.predict(_finished(run), pictures)
+    return launch.predict(_finished(run), examples)
 
 
 def evaluate(
