@@ -24,6 +24,7 @@ WEIGHTS = {
 ONE = ("--data={data}", "--weights={v2}")
 BENCHMARKS = {  # In this order: the quick ones first.
     "examples": ONE,
+    "text_examples": ("--data={data}",),
     "folding": (),
     "search_memory": (),
     "quickstart_gain": (),

@@ -5,7 +5,8 @@
 DIR has the folder `ants_bees`. FILE.h5 has ImageNet weights of MobileNetV2, so that Keras need not
 download them. Pictures of the reports, light and dark, go to docs/pictures/.
 `python docs/generate.py` puts the summary of the quickstart into README.md. `pretrain_glyphs`
-takes more than an hour and runs only with `--long`.
+takes more than an hour and runs only with `--long`. `text_examples.py` measures the configs of
+texts.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from playwright.sync_api import sync_playwright
 CONFIGS = page.ROOT / "configs"
 PICTURES = page.ROOT / "docs" / "pictures"
 LONG = ("pretrain_glyphs",)
+OF_TEXTS = ("intents", "quickstart_text", "reviews")
 SIZE = {"width": 840, "height": 900}  # px, of a picture
-COMMAND = re.compile(r"#\s+tl-keras (\w+)")
+COMMAND = re.compile(r"#\s+tl-keras (\w+)(.*)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,27 +41,39 @@ def parser() -> argparse.ArgumentParser:
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    left_out = OF_TEXTS if chosen.long else (*OF_TEXTS, *LONG)
+    names = [file.stem for file in sorted(CONFIGS.glob("*.yaml")) if file.stem not in left_out]
+    data, weights = chosen.data.resolve() / "ants_bees", chosen.weights.resolve()
+    ants_bees = ["--set", f"data.path={data}", "--set", f"model.weights={weights}"]
+    return run_all(names, {"ants_bees": ants_bees}, chosen.browser)
+
+
+def run_all(names: Iterable[str], flags: dict[str, list[str]], browser: str) -> dict[str, Any]:
+    """Runs examples and takes pictures of their reports; returns the figures of each.
+
+    Args:
+      names: names of files in configs/, without suffix.
+      flags: {name of an example: flags that its command needs on this machine}.
+      browser: program that takes the pictures.
+    """
     figures = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for file in sorted(CONFIGS.glob("*.yaml")):
-            if file.stem in LONG and not chosen.long:
-                continue
-            page.progress(f"{file.name} ...")
-            figures[file.stem] = _run(file, Path(temporary), chosen)
-            _picture(Path(temporary, "runs", file.stem, "report.html"), file.stem, chosen.browser)
+        for name in names:
+            page.progress(f"{name} ...")
+            figures[name] = _run(CONFIGS / f"{name}.yaml", Path(temporary), flags.get(name, []))
+            _picture(Path(temporary, "runs", name, "report.html"), name, browser)
     return figures
 
 
-def _run(file: Path, folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+def _run(file: Path, folder: Path, flags: list[str]) -> dict[str, Any]:
     """Runs an example as its header says; returns its summary and the scores of its result."""
-    command = COMMAND.search(file.read_text(encoding="utf-8"))[1]
+    command, rest = COMMAND.search(file.read_text(encoding="utf-8")).groups()
     words = [sys.executable, "-m", "tl_keras", command]
-    if command != "quickstart":
+    if command == "quickstart":
+        words += rest.split()
+    else:
         words += [f"--config={file}", f"--workdir=runs/{file.stem}"]
-    if file.stem == "ants_bees":
-        data = chosen.data.resolve() / "ants_bees"
-        weights = chosen.weights.resolve()
-        words += ["--set", f"data.path={data}", "--set", f"model.weights={weights}"]
+    words += flags
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 3):
         sys.exit(f"{shlex.join(words)}\n{done.stdout}{done.stderr}")
@@ -109,11 +124,11 @@ def results(figures: dict[str, Any]) -> str:
 
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
-    scores = (_score(run["scores"][split]) for split in ("val", "test"))
+    scores = (score(run["scores"][split]) for split in ("val", "test"))
     return (*scores, f"{run['seconds']:.0f} s")
 
 
-def _score(scores: dict[str, Any] | None) -> str:
+def score(scores: dict[str, Any] | None) -> str:
     if not scores:
         return ""
     low, high = scores["interval"]
@@ -141,7 +156,7 @@ def _section(name: str, run: dict[str, Any]) -> str:
 def headline(figures: dict[str, Any]) -> str:
     quick = figures["quickstart"]
     return (
-        f"The quickstart's test accuracy is {_score(quick['scores']['test'])} images, after "
+        f"The quickstart's test accuracy is {score(quick['scores']['test'])} images, after "
         f"{quick['seconds']:.0f} s of work"
     )
 

@@ -96,6 +96,11 @@ WRONG = [
         "--modality: expected 'image' or 'text'; received 'txt'; did you mean 'text'?",
     ),
     ("quickstart --set=fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
+    (
+        "finetune --data=list.csv --set=model.backbone=StaticEmbedding",
+        "model.backbone: StaticEmbedding takes examples of the modality 'text', but the modality "
+        "of the data is 'image'; ",
+    ),
     ("finetune --data=photo", "data.path: expected a folder of class folders, a CSV file, "),
     ("finetune --data=list.csv", "data.path: expected a folder of class folders, a CSV file, "),
     ("finetune --data=file", "data.path: expected a folder; received the file '"),

@@ -9,15 +9,17 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "docs" / "measured" / "examples.json"
+FILES = [ROOT / "docs" / "measured" / f"{name}.json" for name in ("examples", "text_examples")]
 pytestmark = pytest.mark.skipif(
-    not FILE.exists(), reason="benchmarks/examples.py has not been run with --write yet"
+    not all(file.exists() for file in FILES),
+    reason="benchmarks/examples.py or text_examples.py has not been run with --write yet",
 )
 
 
 @pytest.fixture(scope="module")
 def figures() -> dict:
-    return json.loads(FILE.read_text(encoding="utf-8"))["figures"]
+    read = [json.loads(file.read_text(encoding="utf-8"))["figures"] for file in FILES]
+    return {name: run for figures in read for name, run in figures.items()}
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def test_each_example_was_measured_as_it_is(figures, examples):
     for name, run in figures.items():
         now = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
         read = YAML(typ="safe").load
-        assert read(now) == read(run["config"]), f"measure {name} again: benchmarks/examples.py"
+        assert read(now) == read(run["config"]), (
+            f"measure {name} again: benchmarks/{{text_,}}examples.py"
+        )
 
 
 def test_pictures_exist(figures):

@@ -199,7 +199,9 @@ class RunConfig(_Examples):
         """
         section = getattr(self, self.modality)
         decided = table.decided(self.model)
-        missing = {name: decided[name] for name in decided if _is_open(getattr(section, name))}
+        # The backbone may be of another modality, which `table.check` refuses.
+        known = [name for name in decided if name in type(section).model_fields]
+        missing = {name: decided[name] for name in known if _is_open(getattr(section, name))}
         return section.model_copy(update=missing) if missing else section
 
     def with_settings(self, **changed: Any) -> "RunConfig":
