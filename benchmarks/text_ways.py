@@ -185,11 +185,12 @@ def ours(job: Job) -> Answer:
     given = [answers.get(first + i) for i in range(len(job.test.texts))]
     numbers = {name: number for number, name in enumerate(job.classes)}
     predicted = np.array([numbers.get(name, -1) for name in given])
+    result = json.loads((run.workdir / "result.json").read_text(encoding="utf-8"))
     facts = {
         "unanswered": given.count(None),
-        "chosen": run.result["chosen"],
+        "chosen": result["chosen"],
         "folds": _fold_candidates(run.workdir),
-        "phases": run.result["seconds"],
+        "phases": result["seconds"],
     }
     return predicted, facts
 
