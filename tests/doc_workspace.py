@@ -5,6 +5,7 @@ backbone that ships with the package. A run that an earlier page has made is cop
 """
 
 import copy
+import csv
 import hashlib
 import os
 import shutil
@@ -19,6 +20,7 @@ from shapes import draw
 
 from tl_keras import launch
 from tl_keras.config import text as configs
+from tl_keras.modalities.text.drawn import intents
 
 NAMES = {"cross": "ants", "disc": "bees", "square": "wasps"}
 EMBEDDED = {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"}
@@ -31,6 +33,7 @@ class Workspace:
     - `more/`: the same classes, other pictures, as a set to evaluate on.
     - `others/`: pictures without labels.
     - `new/`: three pictures to predict.
+    - `reviews.csv`: texts, positive and negative; `new_reviews.csv`: texts without labels.
     """
 
     def __init__(self, folder: Path, shared: Path) -> None:
@@ -61,6 +64,11 @@ class Workspace:
             for file in sorted((self.data / "photos").glob("*/*.png"))
         ]
         (self.data / "photos.csv").write_text("\n".join(["path,label", *rows, ""]))
+        for name, columns in (("reviews", ("text", "label")), ("new_reviews", ("text",))):
+            with (self.data / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(reviews() if name == "reviews" else [*reviews()][::20])
 
     @contextmanager
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -102,6 +110,22 @@ class Workspace:
         return launched
 
 
+def reviews() -> Iterator[dict[str, str]]:
+    """Some of the embedded texts as reviews: praise and complaints."""
+    labels = {"thanks": "positive", "complaint": "negative"}
+    for text, label in zip(*intents.texts(), strict=True):
+        if (name := intents.CLASSES[label]) in labels:
+            yield {"text": text.decode(), "label": labels[name]}
+
+
+def has_texts(tree: dict[str, Any]) -> bool:
+    """Whether the data of a config are texts."""
+    data = tree.get("data") or {}
+    path = str(data.get("path") or "")
+    is_named = data.get("modality") == "text" or data.get("source") == "intents"
+    return is_named or path.endswith("reviews.csv")
+
+
 def shrunk(tree: dict[str, Any], cache: Path) -> dict[str, Any]:
     """A config as a page has it, made small."""
     tree = copy.deepcopy(tree)
@@ -110,6 +134,13 @@ def shrunk(tree: dict[str, Any], cache: Path) -> dict[str, Any]:
         tree[name] = dict(tree.get(name) or {})
         return tree[name]
 
+    if has_texts(tree):
+        section("export").setdefault("formats", ["float32", "dynamic"])
+        section("model").update(backbone="StaticEmbedding", weights="minilm")
+        tree["model"]["options"] = {"dimensions": 8}
+        section("fit").update(epochs=2)
+        section("cache")["path"] = str(cache)
+        return tree
     if tree.get("data", {}).get("source") == "digits":
         section("data").update(examples_per_class=10, test=0.02)
     else:

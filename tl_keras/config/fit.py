@@ -122,8 +122,8 @@ class FitConfig(Section):
         "auto",
         description="How much lower the loss of a fine-tuned model, summed over the validation "
         "set, must be than the loss of the head-only model for the fine-tuned model to be kept. "
-        "For choose_by log_loss. auto: 0 for pretrained backbones of text, else 3.32, a gain that "
-        "chance alone rarely gives.",
+        "For choose_by log_loss. auto: 0 for transformers of text, 1 for StaticEmbedding, else "
+        "3.32, a gain that chance alone rarely gives.",
         json_schema_extra={"unit": "nats"},
     )
     choose_by: Text = Field(
