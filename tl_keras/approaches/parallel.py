@@ -7,7 +7,7 @@ on the test split.
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,13 +21,15 @@ from tl_keras.approaches.teaching import labelling, students
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import record, run_data
-from tl_keras.data.examples import Example
+from tl_keras.data import contents, record, run_data
+from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
+from tl_keras.modalities import part
 from tl_keras.report.pages import page
+from tl_keras.run import folder as runs
 from tl_keras.run import machine
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import opened
@@ -61,11 +63,17 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if run.result:
             run.finish(exports.exported_again(run, model, data, held_out=held_out))
         else:
-            probabilities = evaluation.predict(run, model, data)
-            exported = exports.exported(run, model, data, probabilities, held_out=held_out)
+            # Students may have a backbone of their own, which takes examples prepared otherwise.
+            of_model, prepared_for_it = run_data.for_model(run, data)
+            probabilities = evaluation.predict(run, model, prepared_for_it)
+            exported = exports.exported(
+                of_model, model, prepared_for_it, probabilities, held_out=held_out
+            )
             if held_out:
                 probabilities["val"] = held_out[0]
-            measured = evaluation.evaluate(run, model, data, probabilities)
+            measured = evaluation.evaluate(of_model, model, prepared_for_it, probabilities)
+            if config.parallel.student is not None:
+                run.add(model=run.record["backbones"][STUDENTS])
             parts = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
             run.finish(run.outcome(**parts, **measured, **exported, **machine.described()))
         page.write(run.workdir)
@@ -113,15 +121,19 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
 
 def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Example]) -> keras.Model:
     """Trains the teacher and the students of all rounds; returns the model of the last round."""
+    began = _students_begin(run, data, examples)  # First, so that its errors show at once.
     teacher = _teacher(run, data, backbone)
     counts = _counts(data, data.dataset.labels("train"), data.dataset.labels("val"))
     held_out: np.ndarray | None = _held_out(run, data)
+    config, for_students = run.config, run_data.for_model(run, data)[1]
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
-        labels = _labels(run, folder, teacher, data, examples, counts)
-        students.prepare(run, folder, data.dataset, examples, labels)
+        labels = _labels(run, folder, teacher, config, data, examples, counts)
+        probabilities = _soft_labels(run, folder)
+        students.prepare(run, folder, data.dataset, examples, labels, probabilities, began)
         students.train_students(run, folder, number)
-        teacher, name = merge_round(run, folder, data, teacher, held_out)
+        teacher, name = merge_round(run, folder, for_students, teacher, held_out)
+        config = runs.of_students(run.config, run.workdir)  # The next teacher is a student.
         if name == TEACHER:
             logging.info(
                 "%s: no merged or single student model is better than the teacher model, so the "
@@ -133,6 +145,33 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
         kept = np.array([label.label for label in labels if label.kept])
         counts = _counts(data, data.dataset.labels("train"), kept)
     return teacher
+
+
+STUDENTS = "students"  # The entry of their backbone in the record.
+
+
+def _students_begin(run: Run, data: Data, examples: Sequence[Example]) -> Mapping[str, str]:
+    """Writes what the preparation for students needs; returns the digests of their backbone."""
+    if run.config.parallel.student is None:
+        return backbones.digests_of(run.record.get("model", {}))
+    dataset, config = data.dataset, run.config.of_students
+    every = [*dataset.splits["train"], *examples]
+    prepare = part(config.modality, "prepare")
+    prepare.for_students(config.settings, _contents(dataset, every), run.workdir)
+    config = runs.of_students(run.config, run.workdir)
+    keras.utils.set_random_seed(config.seed)
+    backbone = models.pretrained(config.model, config.settings)
+    backbones.check_same(run, config.model, backbone, STUDENTS)
+    return run.record["backbones"][STUDENTS]
+
+
+def _contents(dataset: Dataset, examples: Sequence[Example]) -> Iterator[bytes]:
+    """Yields the content of each example."""
+    for example in examples:
+        if dataset.root is None:
+            yield dataset.raw[example.index]
+        else:
+            yield contents.read(dataset.root / example.file)
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
@@ -194,11 +233,16 @@ def _labels(
     run: Run,
     folder: Path,
     teacher: keras.Model,
+    config: RunConfig,
     data: Data,
     examples: Sequence[Example],
     counts: np.ndarray,
 ) -> list[Label]:
-    """Returns the teacher's labels of the unlabelled examples, and writes them to `labels.csv`."""
+    """Returns the teacher's labels of the unlabelled examples, and writes them to `labels.csv`.
+
+    Args:
+      config: the config with the teacher's backbone.
+    """
     file, classes = folder / "labels.csv", data.dataset.classes
     if file.exists():
         return labelling.read(file, examples, classes)
@@ -208,12 +252,16 @@ def _labels(
             labels = labelling.own_labels(examples, run.config)
         else:
             dataset = replace(data.dataset, splits={"train": list(examples)}, whole=True)
-            data_to_label = prepared(dataset, run.config, ("train",))
+            data_to_label = prepared(dataset, config, ("train",))
             # Without augmented views: on these, the teacher is right more often than its
             # probabilities say.
             probabilities = features.outputs(Inference(teacher), data_to_label.inputs["train"])
             prior = counts / counts.sum()
             labels, parameters = labelling.label(examples, probabilities, prior, run.config)
+            if run.config.parallel.temperature is not None:
+                corrected = labelling.corrected_by_frequencies(probabilities, prior, run.config)
+                with replacing(folder / PROBABILITIES) as temporary, temporary.open("wb") as stream:
+                    np.save(stream, corrected[0])
         record_of_labels = Labels(**parameters, classes=_by_class(examples, labels, data))
         write_json(folder / "labels.json", to_json(record_of_labels))
         labelling.write(file, examples, labels, classes)  # Last: labels.csv marks the step as done.
@@ -223,6 +271,21 @@ def _labels(
         *(folder.name, kept, len(labels)),
     )
     return labels
+
+
+PROBABILITIES = "probabilities.npy"  # The teacher's, in the folder of a round.
+
+
+def _soft_labels(run: Run, folder: Path) -> np.ndarray | None:
+    """Returns the probabilities that students learn, `(examples, classes)`; None for labels.
+
+    These are the probabilities of the teacher at the temperature `parallel.temperature`.
+    """
+    temperature = run.config.parallel.temperature
+    if temperature is None:
+        return None
+    softened = np.load(folder / PROBABILITIES, allow_pickle=False) ** (1 / temperature)
+    return softened / softened.sum(1, keepdims=True)
 
 
 def _by_class(

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tl_keras.config.messages import nearest
+from tl_keras.config.messages import messages, nearest
+from tl_keras.config.model import ModelConfig
 from tl_keras.config.section import Auto, Location, Minutes, Name, Section
 
 Approach = Literal[  # Quick ones first; `scratch`, which takes all the time that is left, last.
@@ -75,6 +76,22 @@ class ParallelConfig(Section):
         description="Largest number of times that the training of a student model is started again "
         "after a failure.",
     )
+    student: dict[str, Any] | None = Field(
+        None,
+        description="The backbone of the students, with fields of the section model, as in "
+        "{backbone: MobileNet, weights: a.h5}. If it is smaller than that of the teacher, the "
+        "final model is smaller, too. null: the students have the backbone of the teacher.",
+        json_schema_extra={
+            "expected": "the backbone of the students, as in {backbone: MobileNet, weights: a.h5}, "
+            "or null for the backbone of the teacher"
+        },
+    )
+    temperature: Annotated[float, Field(gt=0, le=20)] | None = Field(
+        None,
+        description="What the students learn. A number: the probabilities that the teacher gives "
+        "to all classes; a number above 1 makes them more equal, and 1 leaves them as they are. "
+        "null: the teacher's labels.",
+    )
     confident: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="Share of the teacher's labels that is used for training: within each class, "
@@ -99,6 +116,32 @@ class ParallelConfig(Section):
             "depends on the results on the labelled validation examples)"
         },
     )
+
+    @field_validator("student", mode="after")
+    @classmethod
+    def _check_student(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Returns the fields with absolute paths, so that a saved config loads from any folder."""
+        if value is None:
+            return None
+        if "backbone" not in value:
+            raise ValueError(
+                "parallel.student: expected the field 'backbone', as in {backbone: MobileNet}; "
+                f"received {value!r}"
+            )
+        try:
+            model = ModelConfig.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(f"parallel.student: {messages(error, ModelConfig)[0]}") from None
+        return {name: getattr(model, name) for name in ModelConfig.model_fields if name in value}
+
+    @model_validator(mode="after")
+    def _check_temperature(self) -> "ParallelConfig":
+        if self.temperature is not None and self.labels == "own":
+            raise ValueError(
+                "parallel.temperature: with parallel.labels 'own' there are no probabilities of a "
+                f"teacher; expected null, received {self.temperature:g}"
+            )
+        return self
 
 
 class CompareConfig(Section):

@@ -42,16 +42,26 @@ def check_paths(config: RunConfig) -> None:
         _check_exists(config.compare, "compare.chain")
     check_extras(config)
     for trial in space.first_trials(config):
-        if trial.model.weights not in WEIGHTS:
-            _check_exists(trial.model, "model.weights", WEIGHTS)
-        table.fetch(trial.model.backbone)
-        weights.check(trial.model.backbone, trial.model.options, trial.model.weights)
-        if model_file.is_file(trial.model.backbone):
-            _check_exists(trial.model, "model.backbone")
-            if model_file.is_folder(trial.model.backbone):
-                table.check(trial.model, trial.settings)
-            else:
-                model_file.check(trial.model.backbone, trial.settings)
+        _check_model(trial)
+    if config.parallel.student is not None:
+        try:
+            _check_model(config.of_students)
+        except ValueError as error:
+            raise ValueError(f"parallel.student: {error}") from None
+
+
+def _check_model(config: RunConfig) -> None:
+    model = config.model
+    if model.weights not in WEIGHTS:
+        _check_exists(model, "model.weights", WEIGHTS)
+    table.fetch(model.backbone)
+    weights.check(model.backbone, model.options, model.weights)
+    if model_file.is_file(model.backbone):
+        _check_exists(model, "model.backbone")
+        if model_file.is_folder(model.backbone):
+            table.check(model, config.settings)
+        else:
+            model_file.check(model.backbone, config.settings)
 
 
 def _advice(path: str) -> str:

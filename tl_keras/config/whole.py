@@ -176,6 +176,32 @@ class RunConfig(_Examples):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_student(self) -> "RunConfig":
+        if self.parallel.student is None:
+            return self
+        students = self.of_students
+        if not students.model.is_pretrained:
+            raise ValueError(
+                "parallel.student: each student starts from pretrained weights; expected weights "
+                f"for {students.model.backbone}, received none"
+            )
+        if not model_file.is_file(students.model.backbone):
+            try:
+                table.check(students.model, students.settings)
+            except ValueError as error:
+                raise ValueError(f"parallel.student: {error}") from None
+        return self
+
+    @property
+    def of_students(self) -> "RunConfig":
+        """The config with the backbone of the students, `parallel.student`, in place of `model`."""
+        student = self.parallel.student
+        if student is None:
+            return self
+        head = {name: getattr(self.model, name) for name in ("dropout", "head_width")}
+        return self.model_copy(update={"model": ModelConfig(**{**head, **student})})
+
     @property
     def modality(self) -> str:
         """The modality of the examples, such as `image`; never `auto`.

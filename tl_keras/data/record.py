@@ -32,7 +32,7 @@ def write(run: Run, dataset: Dataset) -> None:
             f"started{f' ({changed})' if changed else ''}; restore them, or choose another "
             "--workdir"
         )
-    for trial in space.first_trials(run.config):
+    for trial in (*space.first_trials(run.config), run.config.of_students):
         refuse_leaks(dataset, trial.model)
     content = {
         "root": None if dataset.root is None else str(dataset.root),

@@ -54,9 +54,9 @@ def for_model(run: Run, data: Data) -> tuple[Run, Data]:
     """Returns the run and its data, prepared with the settings that the trained model needs.
 
     After a search, these are the settings of the best trial. Its image size may differ from that
-    of the run's config.
+    of the run's config. After the command parallel, they are the settings of the students.
     """
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:
-        return run, data
+        return trained, data
     return trained, prepared_again(data, trained.config)

@@ -39,6 +39,8 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
                                 prepared examples
   kept(settings, folder)        the settings with which new examples are prepared for the model of a
                                 run, see `prepare.keep`
+  for_students(settings, folder)   the settings of students of `parallel` that have a backbone of
+                                their own; `folder` is that of the run
   described(settings) -> str    the preparation in a few words, as in `160 px, stretch`
   extent(settings) -> str       the field that sets the size of an example, as in `image.size 160`
 
@@ -68,6 +70,9 @@ prepare: deterministic preparation, the same for training, evaluation and servin
                                 example is longer than the model takes. This function and the next
                                 one are needed only if the lengths of examples differ
   shortened(example, settings)  the start of a prepared example, as long as the model takes
+  for_students(settings, contents, folder)   writes into the folder of a run of `parallel` what
+                                `config.for_students` names, from the contents of all training
+                                examples
   embedded(raw, settings)       prepared examples from the examples that a source generated
   keep(settings, folder)        writes into a run's folder what the preparation of new examples
                                 needs besides the settings, such as a vocabulary

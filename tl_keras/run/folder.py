@@ -95,8 +95,11 @@ def as_trained(run: Run) -> Run:
     """Returns the run with a config that prepares examples as they were prepared for its model.
 
     A search may vary fields of the preparation, such as the image size. After a search these fields
-    have their values from the best trial.
+    have their values from the best trial. The model of the command parallel is a student, which may
+    have a backbone of its own.
     """
+    if run.pipeline == "parallel":
+        return replace(run, config=of_students(run.config, run.workdir))
     search = _search_record(run)
     if not search:
         return run
@@ -116,6 +119,21 @@ def for_new_examples(run: Run) -> Run:
     kept = part(run.config.modality, "config").kept(run.config.settings, run.workdir)
     config = run.config.model_copy(update={run.config.modality: kept})
     return replace(run, config=config)
+
+
+def of_students(config: RunConfig, workdir: Path) -> RunConfig:
+    """Returns the config of the students of a run of parallel.
+
+    It is the config of the run, unless `parallel.student` names a backbone.
+
+    Args:
+      workdir: the folder of the run.
+    """
+    if config.parallel.student is None:
+        return config
+    students = config.of_students
+    settings = part(config.modality, "config").for_students(students.settings, workdir)
+    return students.model_copy(update={config.modality: settings})
 
 
 def _search_record(run: Run) -> SearchRecord | None:

@@ -67,7 +67,10 @@ def _merge(
         answers["average"] = _answers(merges["average"], data)
         answers["ensemble"] = ensemble
     answers[TEACHER] = _answers(teacher, data) if held_out is None else held_out
-    chosen = choose(config, answers, data)
+    # A teacher with a larger backbone is only measured.
+    is_other = held_out is not None and config.parallel.student is not None
+    candidates = {k: v for k, v in answers.items() if not (is_other and k == TEACHER)}
+    chosen = choose(config, candidates, data)
     if chosen == "ensemble":
         model = combine.ensemble(members)
     else:
@@ -107,6 +110,8 @@ def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> 
     order = dict.fromkeys([first, best, "ensemble"])
     choice, scores = tasks.of(config.task, "choice"), tasks.of(config.task, "metrics").scores
     chosen = choice.choose({name: losses[name] for name in order if name in losses})
+    if TEACHER not in answers:
+        return chosen
     of_chosen, of_teacher = (scores(answers[name], labels) for name in (chosen, TEACHER))
     return TEACHER if choice.against(of_teacher, of_chosen)["interval"][0] > 0 else chosen
 

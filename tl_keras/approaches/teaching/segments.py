@@ -27,7 +27,8 @@ def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
     # A student chooses by few human labels, so views of validation are not computed.
     by = tasks.of(config.task, "names").CHOOSE_WITHOUT_VIEWS
     fit = config.fit.model_copy(update={"choose_by": by})
-    return Run(folder / f"segment_{segment}", config.model_copy(update={"fit": fit}), KIND)
+    config = runs.of_students(config, folder.parent).model_copy(update={"fit": fit})
+    return Run(folder / f"segment_{segment}", config, KIND)
 
 
 def prepared_student(config: RunConfig, workdir: str | Path, segment: int) -> Run:

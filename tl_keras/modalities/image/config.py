@@ -306,6 +306,11 @@ def kept(settings: ImageConfig, folder: Path) -> ImageConfig:
     return settings
 
 
+def for_students(settings: ImageConfig, folder: Path) -> ImageConfig:
+    """Returns the settings of students, which are those of their teacher."""
+    return settings
+
+
 def extent(settings: ImageConfig) -> str:
     """Returns the field that sets the size of an example, with its value: `image.size 160`."""
     return f"image.size {settings.size}"

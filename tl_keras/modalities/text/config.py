@@ -124,6 +124,13 @@ class TextConfig(Section):
             "expected": "'english', a file vocab.txt or tokenizer.json, or a folder with one"
         },
     )
+    tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Size of the vocabulary of the students of the command parallel, if "
+        "parallel.student is set. They keep the most frequent tokens of the training texts and all "
+        "single characters, and their files become smaller. null: the whole vocabulary.",
+        json_schema_extra={"unit": "tokens"},
+    )
     max_bytes: Annotated[int, Field(ge=1)] = Field(
         1_000_000,
         description="Largest size of a text. Larger texts are left out.",
@@ -204,6 +211,23 @@ def check(config: Any) -> None:
             "evaluate.views: all augmented views of a text would be the same, because text.augment "
             f"has no operation; expected 1, received {config.evaluate.views}"
         )
+    if config.text.tokens is not None and config.parallel.student is None:
+        raise ValueError(
+            "text.tokens: only students of another backbone have a smaller vocabulary, but "
+            f"parallel.student is null; expected null, received {config.text.tokens}"
+        )
+
+
+def for_students(settings: TextConfig, folder: Path) -> TextConfig:
+    """Returns the settings of students: their vocabulary lies in the folder of the run.
+
+    Args:
+      settings: the settings with the vocabulary of the students' backbone.
+      folder: the folder of the run of `parallel`.
+    """
+    if settings.tokens is None:
+        return settings
+    return settings.model_copy(update={"vocabulary": str(folder / KEPT)})
 
 
 def check_input(file: str, shape: Any, settings: TextConfig) -> None:

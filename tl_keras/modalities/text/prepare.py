@@ -1,17 +1,19 @@
 """Prepares texts without randomness: encodes them as token ids, `(length,) int32`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.check import Checked
 from tl_keras.modalities.text.config import KEPT, TextConfig
-from tl_keras.modalities.text.tokens.vocabulary import write
+from tl_keras.modalities.text.tokens.pruning import pruned
+from tl_keras.modalities.text.tokens.vocabulary import CONFIG, write
 
 
 def keep(settings: TextConfig, folder: Path) -> None:
@@ -95,6 +97,23 @@ def shortened(ids: np.ndarray, settings: TextConfig) -> np.ndarray:
 def prepare(text: Any, settings: TextConfig) -> np.ndarray:
     """Returns the token ids of a text that is already decoded, however long it is."""
     return encoded(str(text), settings, None)
+
+
+def for_students(settings: TextConfig, contents: Iterable[bytes], folder: Path) -> None:
+    """Writes the smaller vocabulary of students, unless it exists or `text.tokens` is not set.
+
+    Args:
+      settings: the settings with the vocabulary of the students' backbone.
+      contents: the training texts.
+      folder: the folder of the run of `parallel`.
+    """
+    target = folder / KEPT
+    if settings.tokens is None or (target / CONFIG).is_file():  # `write` writes this file last.
+        return
+    own = tokens.of(settings.vocabulary)
+    smaller = pruned(own, map(text_of, contents), settings.tokens)
+    write(smaller, target)
+    logging.info("vocabulary of the students: %d of %d tokens", smaller.num_tokens, own.num_tokens)
 
 
 def is_served(settings: TextConfig) -> bool:

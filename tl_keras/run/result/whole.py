@@ -129,7 +129,7 @@ class Result(Part, Generic[AnyScores]):
     backbones: Maybe[dict[str, Digests]] = Field(
         None,
         description="Digests that identify the backbones, by architecture. Only for a search over "
-        "several architectures.",
+        "several architectures, and for students with a backbone of their own (`students`).",
     )
     folds: Maybe[list[FoldRecord]] = Field(
         None, description="The folds, in order. Only in results of the command cross_validate."

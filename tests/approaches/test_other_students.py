@@ -1,0 +1,241 @@
+"""Students of the command parallel have a smaller backbone than their teacher."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from runs import FEW, changed
+from text_models import BERT, WORDS, write_model
+
+import tl_keras
+from tl_keras.approaches import compare
+from tl_keras.approaches.teaching import student
+from tl_keras.config import text as configs
+from tl_keras.data import batches
+from tl_keras.data.inputs import Inputs, Training
+from tl_keras.jobs import job, local
+from tl_keras.modalities.text.tokens import vocabulary
+from tl_keras.run import folder as runs
+from tl_keras.training.network import model as models
+
+GOOD, BAD = ("good", "great", "fine", "nice"), ("awful", "dull", "sad", "poor")
+NOUNS, UNUSED = ("film", "plot", "cast", "song"), ("zebra", "moon", "quilt", "rope")
+TOKENS = (*WORDS[:15], *GOOD, *BAD, *NOUNS, *UNUSED, *WORDS[31:])
+# Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """The data of the students, in the order of their trainings."""
+    return []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here(seen):
+    """Students are trained in this process, since starting others takes seconds."""
+    with_targets = student._with_targets
+
+    def run(children, *_):
+        for child in children:
+            student.run_job(job.load(child.folder))
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "run_children", run)
+        patch.setattr(
+            student, "_with_targets", lambda *args: seen.append(with_targets(*args)) or seen[-1]
+        )
+        yield
+
+
+def write_texts(file):
+    """Writes 80 texts, of which the test set has 20."""
+    generator = np.random.default_rng(0)
+    rows = [("text", "label", "split")]
+    for i in range(80):
+        words = (*generator.choice((GOOD, BAD)[i % 2], 3), *generator.choice(NOUNS, 3))
+        rows.append((" ".join(words), ("good", "bad")[i % 2], "train" if i < 60 else "test"))
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(rows)
+    return file
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    write_model(folder / "teacher", BERT, TOKENS)
+    return {
+        "data": {
+            "source": "csv",
+            "path": str(write_texts(folder / "texts.csv")),
+            "modality": "text",
+            "examples_per_class": 10,
+            "unlabelled": "rest",
+        },
+        "text": {"tokens": 29},
+        "model": {"backbone": str(folder / "teacher")},
+        "fit": {"epochs": 1, "batch_size": 8},
+        "cross_validate": {"folds": 2},
+        "parallel": {
+            "segments": 1,
+            "student": {"backbone": str(folder / "teacher"), "options": {"layers": 1}},
+            "temperature": 2.0,
+        },
+        "export": FEW,
+        "cache": {"path": str(folder / "cache")},
+    }
+
+
+@pytest.fixture(scope="module")
+def taught(texts, tmp_path_factory):
+    """A finished run. Tests read it and do not change it."""
+    return tl_keras.parallel(texts, tmp_path_factory.mktemp("runs") / "taught")
+
+
+def test_the_model_is_a_student(taught):
+    model = models.load(taught.workdir / "model.keras")
+    names = {layer.name for layer in model.layers}
+    assert "layer_0_norm" in names and "layer_1_norm" not in names
+    assert model.get_layer("embeddings_tokens").input_dim == 29
+    teacher = models.load(taught.workdir / "teacher" / "model.keras")
+    assert teacher.get_layer("embeddings_tokens").input_dim == len(TOKENS)
+    assert taught.result["model"]["parameters"] == model.count_params()
+    assert taught.result["rounds"][0]["merged"] == "segment_0"
+    assert "teacher" in taught.result["rounds"][0]["candidates"]
+
+
+def test_the_vocabulary_is_of_the_training_texts(taught):
+    kept = vocabulary.read(str(taught.workdir / "vocabulary"))
+    assert set(kept.tokens) == set(TOKENS) - set(UNUSED)
+
+
+def test_students_begin_with_the_rows_of_their_tokens(taught, texts):
+    config = runs.of_students(configs.from_tree(texts), taught.workdir)
+    table = models.pretrained(config.model, config.settings).get_layer("embeddings_tokens")
+    whole = models.pretrained(config.model, configs.from_tree(texts).settings)
+    rows = [TOKENS.index(token) for token in vocabulary.read(config.settings.vocabulary).tokens]
+    np.testing.assert_array_equal(
+        table.get_weights()[0], whole.get_layer("embeddings_tokens").get_weights()[0][rows]
+    )
+
+
+def test_the_model_is_used_with_its_own_vocabulary(taught):
+    """The answer to a text of the test set is the one in predictions.csv."""
+    with (taught.workdir / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        row = next(row for row in csv.DictReader(stream) if row["split"] == "test")
+    with open(configs.load(taught.workdir / "config.yaml").data.path, encoding="utf-8") as stream:
+        text = list(csv.reader(stream))[int(row["file"].removeprefix("row ")) - 1][0]
+    (found,) = tl_keras.predict(taught, [text])
+    assert found["probabilities"]["good"] == pytest.approx(float(row["p:good"]), abs=1e-5)
+    assert taught.result["export"]["float32"]["status"] == "ok"
+
+
+def test_a_finished_run_is_exported_again(taught, texts):
+    again = tl_keras.parallel(
+        changed(texts, export={"formats": ["float32", "float16"]}), taught.workdir
+    )
+    assert again.result["export"]["float16"]["status"] == "ok"
+    assert again.result["model"] == taught.result["model"]
+
+
+def test_students_learn_the_probabilities_of_the_teacher(taught, seen):
+    """The targets of human labels are one-hot; those of the others come from the teacher."""
+    data = seen[0]
+    train, folder = data.inputs["train"], taught.workdir / "round_0"
+    by_people = len(json.loads((taught.workdir / "data.json").read_text())["splits"]["train"])
+    np.testing.assert_array_equal(train.targets[:by_people], np.eye(2)[train.labels[:by_people]])
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    learned = [row["kept"] == "1" and row["part"] == "train" for row in rows]
+    probabilities = np.load(folder / "probabilities.npy")[learned]
+    expected = probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True)  # Temperature 2.
+    np.testing.assert_allclose(train.targets[by_people:], expected, atol=1e-6)
+    assert len(np.unique(expected)) > 2
+
+
+def test_parts_of_the_data_keep_their_targets():
+    targets = np.arange(6, dtype=np.float32).reshape(3, 2)
+    inputs = Inputs(np.arange(3), np.zeros((3, 4)), targets=targets)
+    np.testing.assert_array_equal(inputs.part(np.array([2, 0])).targets, targets[[2, 0]])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_batches_have_the_known_targets(kept):
+    """Both from stored activations and from examples, in the order of the examples."""
+    labels, targets = np.array([0, 1, 1, 0]), np.array([[9, 1], [2, 8], [3, 7], [6, 4]], np.float32)
+    how = Training("image", 2, 0, (), None, "none", 2)
+    rows = np.arange(4, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 2, 3))
+    inputs = Inputs(labels, rows.astype(np.uint8), targets=targets)
+    if kept:
+        found = batches.of_activations(inputs.array, labels, how, 0, known=targets)
+    else:
+        found = batches.training(inputs, how, tf.Variable([0, 0], dtype=tf.int64))
+    for x, y, _ in found:
+        np.testing.assert_array_equal(y, targets[np.asarray(x)[:, 0, 0, 0].astype(int)])
+
+
+def small(file, widths):
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((None, None, 3))
+    for width in widths:
+        x = keras.layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")(x)
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(file)
+    return str(file)
+
+
+def test_students_of_pictures_are_averaged(quick, tmp_path):
+    backbone = small(tmp_path / "small.keras", (4, 8))
+    texts = changed(
+        quick,
+        data={"examples_per_class": 8, "unlabelled": "rest"},
+        fit={"epochs": 1},
+        cross_validate={"folds": 2},
+        parallel={"student": {"backbone": backbone}},
+        export=FEW,
+    )
+    run = tl_keras.parallel(texts, tmp_path / "run")
+    (record,) = run.result["rounds"]
+    assert set(record["candidates"]) == {"segment_0", "segment_1", "average", "ensemble", "teacher"}
+    assert record["merged"] != "teacher"
+    assert run.result["model"]["backbone"] == backbone
+    assert (
+        run.result["model"]["weights_digest"]
+        == run.result["backbones"]["students"]["weights_digest"]
+    )
+    assert "small" in run.report.read_text()
+
+
+WRONG = [
+    ({"student": {"backbone": "MobileNt"}}, "parallel.student: .*did you mean 'MobileNet'"),
+    ({"student": {"options": {}}}, "parallel.student: expected the field 'backbone'"),
+    (
+        {"student": {"backbone": "MobileNet", "weights": "none"}},
+        "parallel.student: .* received none",
+    ),
+    ({"student": {"backbone": "MobileNet", "option": {}}}, "parallel.student: option: no such fi"),
+    ({"student": {"backbone": "StaticEmbedding"}}, "parallel.student: .* modality 'text'"),
+    ({"temperature": 1.0, "labels": "own"}, "parallel.temperature: .* expected null, received 1"),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), WRONG)
+def test_wrong_students_are_refused(section, message, quick):
+    with pytest.raises(ValueError, match=message):
+        configs.from_tree(changed(quick, parallel=section))
+
+
+def test_compare_runs_parallel_with_the_students(texts):
+    asked = changed(texts, compare={"approaches": ["parallel"]})
+    (approach,) = compare.planned(configs.from_tree(asked))
+    assert approach.config.of_students.model.options == {"layers": 1}
+
+
+def test_only_students_have_fewer_tokens(texts):
+    with pytest.raises(ValueError, match=r"text.tokens: .* expected null, received 29"):
+        configs.from_tree(changed(texts, parallel={"student": None}))
