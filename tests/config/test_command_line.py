@@ -59,3 +59,8 @@ def test_what_is_detected_or_a_default_of_the_modality_is_left_out(tmp_path):
     assert "--set" not in command_line("audit", tree)
     (tmp_path / "data.csv").unlink()
     assert command_line("audit", tree).endswith("--set 'data.modality=\"text\"'")
+
+
+def test_built_in_texts_need_neither_a_path_nor_a_modality():
+    tree = text.to_tree(text.from_tree({"data": {"source": "intents"}}))
+    assert command_line("audit", tree) == "tl-keras audit --set data.source=intents"

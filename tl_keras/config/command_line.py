@@ -34,8 +34,11 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
     if path and data.get("source") == source_of(str(path)):  # `--data` sets path and source.
         words.append(f"--data={path}")
         replaced |= {"data.path", "data.source"}
-        if _is_detected(data):
-            replaced.add("data.modality")
+    if path is None:
+        replaced.add("data.path")
+    # `--data` and a built-in source say what the modality is.
+    if ("data.source" in replaced or path is None) and _is_detected(data):
+        replaced.add("data.modality")
     if folder:
         name = data.get("name") or (PurePath(str(path)).stem if path else data.get("source"))
         words.append(f"--workdir=runs/{name}_{folder}")
