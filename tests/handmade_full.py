@@ -29,7 +29,14 @@ from tl_keras.run.result.teaching import (
     Teacher,
     UnlabelledCounts,
 )
-from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
+from tl_keras.run.result.training import (
+    ActivationsRecord,
+    Chosen,
+    Counts,
+    Digests,
+    ModelRecord,
+    Pretraining,
+)
 from tl_keras.run.result.whole import Result
 from tl_keras.tasks.classification.record import SharedClassScores
 
@@ -47,6 +54,13 @@ def full_result(**others) -> Result:
         "model": _model(),
         "chosen": Chosen(
             kept="mix", regularisation=10.0, temperature=1.5, epochs=12, correction=1.25
+        ),
+        "pretraining": Pretraining(
+            objective="masked_language",
+            pieces={"train": 306, "val": 77},
+            facts={"vocabulary": 8000},
+            epochs=7,
+            val={"loss": 2.5, "perplexity": 12.18},
         ),
         "export": {"float32": exported("model_float32.tflite", 8_900_000), "int8": _repaired()},
         "shipped": Shipped(

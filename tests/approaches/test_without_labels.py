@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from runs import assert_same_weights, epochs_of, shoot
@@ -10,8 +11,10 @@ from runs import assert_same_weights, epochs_of, shoot
 import tl_keras
 from tl_keras import cli
 from tl_keras.backbones import run_vocabulary
+from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changed_since
+from tl_keras.data import changed_since, record
+from tl_keras.data.examples import Example
 from tl_keras.modalities.text import tokens
 
 WHO = ("Der Bäcker", "Die Ärztin", "Mein Großvater", "Unsere Nachbarin", "Das Mädchen")
@@ -149,6 +152,18 @@ def test_texts_that_the_weights_know_may_be_validated_but_not_tested_on(run, tre
     assert tl_keras.finetune(config("val"), tmp_path / "val").result.test
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_few_known_test_texts_are_a_warning(whole, run):
+    known = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))["digests"]["train"]
+    digests = [*known[:2], *(f"{i:064x}" for i in range(198))]
+    examples = [Example(f"{i}.txt", 0, digest) for i, digest in enumerate(digests)]
+    splits = {"train": examples, "val": examples, "test": [] if whole else examples}
+    dataset = SimpleNamespace(splits=splits, whole=whole, nouns=("text", "texts"))
+    (line,) = record.refuse_leaks(dataset, ModelConfig(weights=str(run.workdir)))
+    where = "the folds and test" if whole else "test"
+    assert line.startswith(f"2 texts of {where}, such as '0.txt', were among the examples without")
+
+
 def test_test_texts_of_a_table_with_labels_are_left_out(tree, tmp_path):
     data = {"source": "csv", "path": labelled(tmp_path)}
     run = tl_keras.pretrain({**tree, "data": data, "fit": {"epochs": 1}}, tmp_path / "run")
@@ -214,6 +229,10 @@ class TestRefused:
     def test_a_frozen_backbone(self, tree, tmp_path):
         model = {"backbone": "BERT", "weights": "none"}
         self.refused(tree, tmp_path, GERMAN, r"fit.freeze: ", model=model, fit={"freeze": 0.5})
+
+    def test_no_epochs(self, tree, run, tmp_path):
+        model = {**tree["model"], "weights": str(run.workdir)}
+        self.refused(tree, tmp_path, GERMAN, r"fit.epochs: ", model=model, fit={"epochs": 0})
 
     def test_a_column_of_splits_with_other_names(self, tree, tmp_path):
         lines = "".join(

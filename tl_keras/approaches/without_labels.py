@@ -30,6 +30,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config, the data or the folder cannot be used.
     """
     module = part(config.modality, f"objectives.{config.pretrain.objective}")
+    if config.fit.epochs == 0:
+        raise ValueError(
+            "fit.epochs: the command 'pretrain' trains nothing in 0 epochs; expected 'auto' or at "
+            "least 1"
+        )
     module.check(config)
     with opened(config, workdir, "pretrain") as run:
         file = run.workdir / "model.keras"

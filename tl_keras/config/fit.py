@@ -23,7 +23,8 @@ class FitConfig(Section):
         description="Number of epochs of fine-tuning. 0: only the head is trained. auto: "
         "20 * sqrt(500 / number of training examples), at least 5 and at most 30; but if "
         "model.weights is 'none', the number of epochs that gives 3000 training steps, at least 5 "
-        "and at most 300.",
+        "and at most 300. For pretrain.objective masked_language: the number that gives 10,000 "
+        "training steps, or 3,000 from trained weights, at least 3 and at most 100.",
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(
         32,
@@ -32,7 +33,8 @@ class FitConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field(
         "auto",
         description="Peak learning rate. The learning rate rises to this value during warmup and "
-        "then falls to 0 along a cosine. auto: 2e-3 if model.weights is 'none', else 3e-4.",
+        "then falls to 0 along a cosine. auto: 2e-3 if model.weights is 'none', else 3e-4; for "
+        "pretrain.objective masked_language 5e-4 and 1e-4.",
     )
     freeze: Share | Text = Field(
         "auto",

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 
+from absl import logging
+
 from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
@@ -32,8 +34,11 @@ def write(run: Run, dataset: Dataset) -> None:
             f"started{f' ({changed})' if changed else ''}; restore them, or choose another "
             "--workdir"
         )
-    for trial in (*space.first_trials(run.config), run.config.of_students):
-        refuse_leaks(dataset, trial.model)
+    trained = (*space.first_trials(run.config), run.config.of_students)
+    known = [refuse_leaks(dataset, trial.model) for trial in trained]
+    warnings = list(dict.fromkeys(line for lines in known for line in lines))
+    for line in warnings:
+        logging.warning("data: %s", line)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -48,7 +53,7 @@ def write(run: Run, dataset: Dataset) -> None:
         "quarantined": [
             {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
         ],
-        "warnings": dataset.warnings,
+        "warnings": [*dataset.warnings, *warnings],
         "notes": dataset.notes,
         "omitted": dataset.omitted,
         "listed": {**old.get("listed", {}), **dataset.listed},  # Includes entries of `add_digests`.
@@ -99,34 +104,48 @@ def add_digests(
         )
 
 
-def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
+FEW_KNOWN = 0.01  # Largest share of test examples that weights may know without their labels.
+
+
+def refuse_leaks(dataset: Dataset, config: ModelConfig) -> list[str]:
     """Checks that the initial weights were not trained on validation or test examples.
 
     Weights that were trained without labels may have seen the validation examples, because the
-    candidates that are compared on these all start from the same weights.
+    candidates that are compared on these all start from the same weights. Returns a warning if such
+    weights have seen at most `FEW_KNOWN` of the test examples, or examples of the folds.
 
     Raises:
       ValueError: such an example is among the training examples of a run that the weights come
         from, directly or through runs that started from the weights of earlier runs.
     """
-    field = "model.backbone" if config.weights == "own" else "model.weights"
+    field, warnings = "model.backbone" if config.weights == "own" else "model.weights", []
     for source, trained in trained_before(config):
-        measured = ["test"] if learned_without_labels(source) else ["val", "test"]
-        measured += ["train"] if dataset.whole else []
+        has_labels = not learned_without_labels(source)
+        measured = ["train" if dataset.whole else "val", "test"]
+        if not has_labels and not dataset.whole:
+            measured = ["test"]
         held_out = {e.digest: e.file for name in measured for e in dataset.splits[name]}
         leaked = [held_out[digest] for digest in trained if digest in held_out]
-        if leaked:
-            where = "the folds and test" if dataset.whole else " and ".join(measured)
+        where = " and ".join(measured).replace("train", "the folds")
+        may_know = 0 if has_labels else len(held_out) * (1 if dataset.whole else FEW_KNOWN)
+        if 0 < len(leaked) <= may_know:
+            warnings.append(
+                f"{number_of(len(leaked), *dataset.nouns)} of {where}, such as {leaked[0]!r}, "
+                f"{'was' if len(leaked) == 1 else 'were'} among the examples without labels of the "
+                f"run in {str(source)!r}, so the scores may be slightly too good"
+            )
+        elif leaked:
             raise ValueError(
                 f"{field}: the model of the run in {str(source)!r} was trained on "
                 f"{number_of(len(leaked), *dataset.nouns)} of {where}, such as {leaked[0]!r}, so "
-                f"the scores would be too good; {_remedy(dataset.nouns[1], measured)}"
+                f"the scores would be too good; {_remedy(dataset.nouns[1], has_labels)}"
             )
+    return warnings
 
 
-def _remedy(several: str, measured: Sequence[str]) -> str:
+def _remedy(several: str, has_labels: bool) -> str:
     """Returns what to do about examples that the weights know, as the end of a message."""
-    if "val" not in measured and "train" not in measured:
+    if not has_labels:
         return (
             f"mark these {several} as test in the data of that run too (with a folder test/ or a "
             "column 'split'), where they are then left out, or choose other weights"

@@ -7,10 +7,14 @@ from tl_keras.report.read import RunFiles
 from tl_keras.run.result.training import Pretraining
 
 
+def has_no_head(run: RunFiles) -> bool:
+    """Returns whether the model is a backbone that was pretrained without labels."""
+    return run.result.pretraining is not None and run.result.val is None
+
+
 def headline(run: RunFiles) -> str:
     """Returns the measures of the validation set in one line; "" if the run had labels."""
-    record = run.result.pretraining
-    return _headline(run.modality, record) if record else ""
+    return _headline(run.modality, run.result.pretraining) if has_no_head(run) else ""
 
 
 def lines(modality: str, record: Pretraining, workdir: Path) -> list[str]:
@@ -24,7 +28,9 @@ def rows(run: RunFiles) -> list[tuple[str, float]]:
     record = run.result.pretraining
     if not record:
         return []
-    titles = part(run.modality, f"objectives.{record.objective}").MEASURES
+    titles: dict[str, str] = {}
+    if record.objective in part(run.modality, "config").OBJECTIVES:
+        titles = part(run.modality, f"objectives.{record.objective}").MEASURES
     return [(titles.get(name, name), value) for name, value in record.val.items()]
 
 

@@ -24,7 +24,7 @@ from tl_keras.report.drawings.words import (
     percent,
     quoted,
 )
-from tl_keras.report.facts import figures, teachers, trials
+from tl_keras.report.facts import figures, pretrained, teachers, trials
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import export_notes, provenance, results, search
 from tl_keras.run import files
@@ -73,7 +73,7 @@ def _front_matter(run: RunFiles) -> str:
     """
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
-    kind = "feature-extraction" if run.result.pretraining else f"{run.modality}-{words.TAG}"
+    kind = "feature-extraction" if pretrained.has_no_head(run) else f"{run.modality}-{words.TAG}"
     metrics = [
         f"          - type: {metric}\n            value: {scores[key]}\n            name: {name}"
         for key, metric, name in words.CARD_METRICS
@@ -247,7 +247,7 @@ NO_HEAD = (
 
 
 def _limits(run: RunFiles) -> str:
-    if run.result.pretraining:
+    if pretrained.has_no_head(run):
         return _items([plain(NO_HEAD)])
     judged = verdict.verdict(run)
     lines = [f"Good enough? {judged.answer}", *judged.why] if judged else []
