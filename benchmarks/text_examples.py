@@ -56,7 +56,7 @@ def headline(figures: dict[str, Any]) -> str:
     quick, large = (
         examples.score(figures[name]["scores"]["test"]) for name in ("quickstart_text", "intents")
     )
-    return f"The quickstart of texts is right on {quick} texts, MiniLM-L6 on {large}"
+    return f"Test accuracy on embedded texts: quickstart {quick}, MiniLM-L6 {large}"
 
 
 BENCHMARK = page.Benchmark(
