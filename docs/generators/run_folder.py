@@ -133,6 +133,12 @@ ROWS = (
     ),
     Row("export/model.onnx", "The ONNX file.", EXPORTING, "if `export.formats` names it"),
     Row(
+        "export/model_mediapipe.tflite",
+        "The file for MediaPipe's TextClassifier, with labels and vocabulary inside.",
+        EXPORTING,
+        "if `export.formats` names it",
+    ),
+    Row(
         "export/labels.txt",
         "The names of the classes, one a line, in the order of the outputs.",
         EXPORTING,

@@ -6,10 +6,12 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from tl_keras.config.section import Section, Share, Text, number_as_text
 
-Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
+Format = Literal[
+    "saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx", "mediapipe"
+]
 FORMATS: tuple[Format, ...] = ("saved_model", "float32", "float16", "dynamic", "int8")  # Default.
-# Formats whose files the LiteRT interpreter cannot open.
-NOT_LITERT: tuple[Format, ...] = ("saved_model", "onnx")
+# Formats that are not LiteRT files from a prepared example to an answer.
+NOT_LITERT: tuple[Format, ...] = ("saved_model", "onnx", "mediapipe")
 # Formats that compute in float32, as model.keras does. All others round, so they are judged by the
 # accuracy that they lose.
 EXACT: tuple[Format, ...] = (*NOT_LITERT, "float32")
@@ -34,7 +36,8 @@ class ExportConfig(Section):
         "weights in half precision. dynamic: int8 weights; activations are quantised during "
         "inference. int8: int8 weights and activations, uint8 input and output. int16x8: int8 "
         "weights and int16 activations, for accelerators that need this format; slow on a CPU. "
-        "onnx: for ONNX Runtime; needs the extra 'onnx'.",
+        "onnx: for ONNX Runtime; needs the extra 'onnx'. mediapipe: a file for MediaPipe's "
+        "TextClassifier, with the tokeniser's vocabulary inside; for texts only, in float32.",
     )
     calibration_examples: Annotated[int, Field(ge=1)] = Field(
         100,
@@ -54,9 +57,9 @@ class ExportConfig(Section):
     )
     max_difference: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="For saved_model, float32 and onnx: upper limit for the difference between "
-        "the probabilities that the file and model.keras predict for the same class of the same "
-        "validation example. A file with a larger difference is rejected.",
+        description="For saved_model, float32, onnx and mediapipe: upper limit for the difference "
+        "between the probabilities that the file and model.keras predict for the same class of the "
+        "same validation example. A file with a larger difference is rejected.",
     )
     max_accuracy_drop: Share = Field(
         0.01,

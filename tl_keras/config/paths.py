@@ -11,6 +11,7 @@ from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.section import Section, expected
 from tl_keras.config.whole import RunConfig
+from tl_keras.modalities import part
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".arrow")
@@ -74,7 +75,10 @@ def _advice(path: str) -> str:
 
 
 def check_extras(config: RunConfig) -> None:
-    """Raises ValueError if an export format needs packages that are not installed."""
+    """Raises ValueError if the packages for an export format are missing, or it is unsuitable."""
+    for name in config.export.formats:
+        if why := part(config.modality, "config").refused(name, config.settings):
+            raise ValueError(f"export.formats: {why}; expected other formats than {name!r}")
     if "onnx" not in config.export.formats:
         return
     missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]

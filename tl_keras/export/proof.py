@@ -19,6 +19,7 @@ from tl_keras.export.description import Description
 from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of
 from tl_keras.export.formats.saved_model import Abstains, Decode
+from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
 from tl_keras.run.result.exports import Exported, FileLoss, Repair, RepairStep
@@ -111,30 +112,44 @@ class Writing:
 
 @dataclass(frozen=True)
 class Other:
-    """How to write and load a format other than LiteRT: SavedModel or ONNX.
+    """How to write and load a format that is not among `quantise.RECIPES`, such as ONNX.
 
     Attributes:
       file: name of the file or folder inside `export/`.
       write: writes a model to a path.
       load: returns a function that runs the file or folder at a path, see `parity.Runner`.
+      longest: returns the length of the longest example that the file at a path takes; the file
+        answers longer examples by their start alone. None if files take examples of any length.
     """
 
     file: str
-    write: Callable[[keras.Model, Path, Writing], None]
+    write: Callable[[Subject, Path, Writing], None]
     load: Callable[[Path], parity.Runner]
+    longest: Callable[[Path], int] | None = None
 
 
-def _write_saved_model(model: keras.Model, path: Path, writing: Writing) -> None:
-    saved_model.write(model, path, writing.decode, writing.abstains)
+def _write_saved_model(subject: Subject, path: Path, writing: Writing) -> None:
+    saved_model.write(subject.model, path, writing.decode, writing.abstains)
 
 
-def _write_onnx(model: keras.Model, path: Path, writing: Writing) -> None:
-    onnx.write(model, path, writing.abstains)
+def _write_onnx(subject: Subject, path: Path, writing: Writing) -> None:
+    onnx.write(subject.model, path, writing.abstains)
+
+
+def _write_mediapipe(subject: Subject, path: Path, writing: Writing) -> None:
+    module, train = part("text", "mediapipe"), subject.inputs["train"]
+    module.write(subject.model, path, train, writing.abstains, writing.about)
 
 
 OTHERS = {
     "saved_model": Other("saved_model", _write_saved_model, parity.load_saved_model),
     "onnx": Other("model.onnx", _write_onnx, onnx.load),
+    "mediapipe": Other(
+        "model_mediapipe.tflite",
+        _write_mediapipe,
+        lambda path: part("text", "mediapipe").load(path),
+        lambda path: part("text", "mediapipe").longest(path),
+    ),
 }
 
 
@@ -157,14 +172,14 @@ def write(content: bytes, name: str, writing: Writing) -> Path:
 
 
 def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
-    """Writes a SavedModel or ONNX file and compares it with the model.
+    """Writes a file of a format in `OTHERS` and compares it with the model.
 
     Returns:
       The entry of the file in the field `export` of result.json.
     """
     path = writing.folder / file_name(name)
     with quiet():
-        OTHERS[name].write(subject.model, path, writing)
+        OTHERS[name].write(subject, path, writing)
     return exact(name, path, subject, writing)
 
 
@@ -189,12 +204,15 @@ def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported
     """Compares a file that is not quantised with the model; returns its entry in result.json.
 
     Such a file differs from the model only by rounding. It is rejected if any answer on validation
-    differs by more than `export.max_difference`.
+    differs by more than `export.max_difference`. Examples that the file cuts off do not decide.
     """
     answers, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
     # Measured on validation, like everything that decides; test only reports.
-    difference = float(np.abs(answers["val"] - subject.reference["val"]).max())
+    differences = np.abs(answers["val"] - subject.reference["val"])
+    if "longest" in entry:
+        differences = differences[~_longer(subject.inputs["val"], entry["longest"])]
+    difference = float(differences.max(initial=0))
     status = (
         OK
         if difference <= bound
@@ -287,6 +305,12 @@ def _repair(
         return repair.repair(first, verdict_on, cost, operators, writing.is_sound)
 
 
+def _longer(inputs: Inputs, longest: int) -> np.ndarray:
+    """Returns whether each example is longer than `longest`, `(examples,) bool`."""
+    longer = np.zeros(len(inputs), bool) if inputs.lengths is None else inputs.lengths > longest
+    return longer if inputs.windows is None else longer | (inputs.windows.counts > 1)
+
+
 def layer_name(scope: str) -> str:
     """Returns the name of the Keras layer that an operator computes, such as `block_1_depthwise`.
 
@@ -309,7 +333,13 @@ def _run(
     """
     with quiet():
         runner = OTHERS[name].load(path) if name in OTHERS else parity.load_litert(path)
-    outputs = {split: over_windows(runner, subject.inputs[split]) for split in splits}
+    other = OTHERS.get(name)
+    longest = other.longest(path) if other and other.longest else None
+    outputs = {
+        split: over_windows(runner, inputs) if longest is None else runner(inputs)
+        for split, inputs in subject.inputs.items()
+        if split in splits
+    }
     if writing.output not in outputs[subject.last]:
         names = ", ".join(outputs[subject.last])
         raise RuntimeError(
@@ -324,6 +354,9 @@ def _run(
         **writing.judged.of_file(answers[last], subject.reference[last], labels),
         "latency_ms": None,
     }
+    if longest is not None:
+        entry["longest"] = longest
+        entry["cut"] = float(_longer(subject.inputs[last], longest).mean())
     if writing.threshold is not None and last == "test":
         abstain = outputs[last]["abstain"]
         measure = tasks.of(writing.task, "abstain").measure

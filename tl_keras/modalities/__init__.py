@@ -34,6 +34,7 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   SCALE                         for messages: the range of input values, as in `pixels in 0..255`
   SMALLER                       for messages: the change of `settings` that makes examples smaller
                                 and thus a model faster, as in `a smaller image.size`
+  refused(name, settings)       why a format of `export.formats` cannot be made; None if it can
   check(config)                 raises ValueError if `settings` contradicts another section
   check_input(file, shape, settings)   raises ValueError if the model file of a user does not accept
                                 prepared examples
@@ -162,6 +163,11 @@ objectives.NAME: an objective of pre-training without labels. Imports TensorFlow
   MEASURES                      {name of a measure: its title in the report}
   headline(measures) -> str     the measures of the validation set in one line
 metadata: inputs(builder, settings)    writes the description of the input into a LiteRT file
+mediapipe: writes a file of the format `mediapipe`; not needed if `refused` refuses this format.
+  write(model, file, train, abstains, described)   writes the file
+  load(file)                    a function that runs the file on prepared examples, see
+                                `export.parity.Runner`; longer examples are cut off
+  longest(file) -> int          the length of the longest example that the file takes
 """
 
 import importlib

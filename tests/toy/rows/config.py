@@ -20,6 +20,10 @@ FOLDER_WORDS = ("row", "rows")
 OTHER_SUFFIXES = {".csv", ".md"}
 
 
+def refused(name, settings):
+    return "no file for rows" if name == "mediapipe" else None
+
+
 class Noise(Section):
     deviation: float
 

@@ -6,7 +6,9 @@ longer be installed, so this module writes each table itself and refers to field
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
@@ -18,16 +20,38 @@ from tl_keras.modalities import part
 
 NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
-PARSER = "1.0.0"  # the oldest version of a parser that knows all fields written here
+PARSER = "1.0.0"  # the oldest version of a parser that knows all fields written without a `Unit`
 FEATURE_PROPERTIES = 1  # number in the union ContentProperties
 TENSOR_AXIS_LABELS = 2
 
 
-def add(content: bytes, described: Description) -> bytes:
+@dataclass(frozen=True)
+class Unit:
+    """A step by which a reader of the file prepares an example, and the files that it needs.
+
+    Attributes:
+      inputs: writes the metadata of the inputs that the step fills, as the part `metadata` of a
+        modality does for other files.
+      write: writes the FlatBuffers table `ProcessUnit` of the step, and returns its offset.
+      files: the content of the files, by name.
+      parser: the oldest version of a parser that knows the step.
+    """
+
+    inputs: Callable[[flatbuffers.Builder, Any], list[int]]
+    write: Callable[[flatbuffers.Builder], int]
+    files: dict[str, str]
+    parser: str
+
+
+def add(content: bytes, described: Description, unit: Unit | None = None) -> bytes:
     """Returns the LiteRT file with metadata inside it and a ZIP archive of the label file appended.
 
     The input and output tensors, which the converter named, are renamed to their names in the
     signature `serve`.
+
+    Args:
+      unit: a step by which a reader prepares an example; the archive then contains its files, too.
+        None if the file takes prepared examples.
     """
     model = flatbuffer.read(content)
     flatbuffer.name_ends(model)
@@ -35,27 +59,31 @@ def add(content: bytes, described: Description) -> bytes:
     entry = schema.MetadataT()
     entry.name = NAME
     outputs = [flatbuffer.name(model, i) for i in model.subgraphs[0].outputs]
-    entry.buffer = flatbuffer.add_buffer(model, _metadata(described, outputs))
+    entry.buffer = flatbuffer.add_buffer(model, _metadata(described, outputs, unit))
     model.metadata.append(entry)
     stream = io.BytesIO()
     stream.write(flatbuffer.write(model))
     with zipfile.ZipFile(stream, "a") as archive:
         # `ZipInfo` has a fixed date; the current date would make each file different.
-        archive.writestr(zipfile.ZipInfo(LABELS), label_lines(described))
+        for name, text in {LABELS: label_lines(described), **(unit.files if unit else {})}.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
     return stream.getvalue()
 
 
-def _metadata(described: Description, outputs: Sequence[str]) -> bytes:
+def _metadata(described: Description, outputs: Sequence[str], unit: Unit | None) -> bytes:
     builder = flatbuffers.Builder(1024)
     text = builder.CreateString
-    inputs = part(described.settings.modality, "metadata").inputs(builder, described.settings)
+    writes = unit.inputs if unit else part(described.settings.modality, "metadata").inputs
+    inputs = writes(builder, described.settings)
     tables = [_output(builder, described, name) for name in outputs]
-    fields = {0: text("serve"), 2: _vector(builder, inputs), 3: _vector(builder, tables)}
+    fields = {0: text("serve"), 2: vector(builder, inputs), 3: vector(builder, tables)}
+    if unit:
+        fields[5] = vector(builder, [unit.write(builder)])
     graph = table(builder, 7, offset=fields)
     strings: dict[int, str | None] = {0: described.name, 1: described.text, 2: described.version}
-    strings |= {4: described.author, 5: described.license, 7: PARSER}
+    strings |= {4: described.author, 5: described.license, 7: unit.parser if unit else PARSER}
     fields = {i: text(value) for i, value in strings.items() if value is not None}
-    fields[3] = _vector(builder, [graph])
+    fields[3] = vector(builder, [graph])
     builder.Finish(table(builder, 8, offset=fields), IDENTIFIER)
     return bytes(builder.Output())
 
@@ -71,7 +99,7 @@ def _output(builder: flatbuffers.Builder, described: Description, name: str) -> 
         fields[5] = table(builder, 2, offset={0: floats(builder, 1), 1: floats(builder, 0)})
         strings = {0: text(LABELS), 1: text(about)}
         labels = table(builder, 4, int8={2: TENSOR_AXIS_LABELS}, offset=strings)
-        fields[6] = _vector(builder, [labels])
+        fields[6] = vector(builder, [labels])
     return table(builder, 7, offset=fields)
 
 
@@ -97,7 +125,8 @@ def table(
     return builder.EndObject()
 
 
-def _vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
+def vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
+    """Writes a FlatBuffers vector of tables and returns its offset in the builder."""
     builder.StartVector(4, len(offsets), 4)
     for value in reversed(offsets):
         builder.PrependUOffsetTRelative(value)

@@ -36,21 +36,21 @@ def write(
     serve = serving(model, None, abstains)
     signatures = {"serve": serve, "serving_default": serve}
     if decode is None:
-        _save(folder, signatures)
+        save(folder, signatures)
         return
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")], autograph=False)
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         return serve(decode(encoded))
 
-    _save(folder, {**signatures, "serve_encoded": serve_encoded})
+    save(folder, {**signatures, "serve_encoded": serve_encoded})
 
 
 def write_plain(
     model: keras.Model, folder: Path, batch_size: int | None, abstains: Abstains | None
 ) -> None:
     """Writes a SavedModel with the signature `serve` only, for the LiteRT converter to read."""
-    _save(folder, {"serve": serving(model, batch_size, abstains)})
+    save(folder, {"serve": serving(model, batch_size, abstains)})
 
 
 def serving(
@@ -80,7 +80,8 @@ def serving(
     return serve
 
 
-def _save(folder: Path, signatures: dict) -> None:
+def save(folder: Path, signatures: dict) -> None:
+    """Writes a SavedModel with some functions as its signatures, `{name: function}`."""
     module = tf.Module()
     module.functions = list(signatures.values())
     try:

@@ -218,6 +218,13 @@ class ImageConfig(Section):
 SECTION = ImageConfig
 
 
+def refused(name: str, settings: ImageConfig) -> str | None:
+    """Returns why a format of `export.formats` cannot be made for images; None if it can."""
+    if name == "mediapipe":
+        return "MediaPipe takes the LiteRT files of images as they are"
+    return None
+
+
 def check(config: Any) -> None:
     """Checks the section `image` of a `RunConfig` against its other sections.
 

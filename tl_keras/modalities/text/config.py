@@ -31,6 +31,7 @@ OTHER_SUFFIXES = {  # Suffixes of files that often lie beside texts.
     *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".log", ".py", ".ipynb", ".sh", ".npy", ".npz"),
     *(".zip", ".tar", ".gz", ".tgz", ".7z", ".jpg", ".jpeg", ".png", ".gif", ".h5", ".keras"),
 }
+MEDIAPIPE = ("[CLS]", "[SEP]", "[UNK]")  # Tokens that MediaPipe looks up by name.
 SCALE = "token ids of text.vocabulary"
 SMALLER = "a smaller text.length"
 SHORTEST = 8  # tokens; room for the start, the end and a few words
@@ -198,6 +199,31 @@ class TextConfig(Section):
 
 
 SECTION = TextConfig
+
+
+def refused(name: str, settings: TextConfig) -> str | None:
+    """Returns why a format of `export.formats` cannot be made for texts; None if it can."""
+    if name != "mediapipe":
+        return None
+    # Imported here because most configs do not name this format.
+    from tl_keras.modalities.text import tokens
+
+    try:
+        words = tokens.of(settings.vocabulary)
+    except ValueError:
+        return None  # A missing vocabulary has a message of its own.
+    if words.kind != "wordpiece":
+        return "MediaPipe splits texts by WordPiece, and text.vocabulary is of another kind"
+    if not words.lowercase:
+        return "MediaPipe turns capital letters into small ones, and text.vocabulary keeps capitals"
+    names = (words.start, words.end, words.unknown)
+    received = [None if i is None else words.tokens[i] for i in names]
+    if received != list(MEDIAPIPE):
+        return (
+            f"MediaPipe needs the tokens {', '.join(MEDIAPIPE)} for the start, the end and unknown "
+            f"words; text.vocabulary has {', '.join(map(str, received))}"
+        )
+    return None
 
 
 def check(config: Any) -> None:

@@ -137,6 +137,16 @@ class Exported(Measures):
         description="Number of validation examples; present only if they are too few to tell "
         "whether the file loses more of the main metric than export.max_accuracy_drop allows.",
     )
+    longest: Maybe[int] = Field(
+        None,
+        description="Length of the longest example that the file takes. The file answers a longer "
+        "example by its start alone. Only for the format mediapipe.",
+    )
+    cut: Maybe[Share] = Field(
+        None,
+        description="Share of the measured examples that are longer than `longest`. Only for the "
+        "format mediapipe.",
+    )
     repair: Maybe[Repair] = Field(
         None,
         description="How the file was repaired. Only for quantised files that needed a repair.",
