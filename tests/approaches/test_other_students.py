@@ -2,12 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from runs import FEW, changed
+from runs import FEW, assert_same_weights, changed
 from text_models import BERT, WORDS, write_model
 
 import tl_keras
@@ -19,6 +20,7 @@ from tl_keras.data.inputs import Inputs, Training
 from tl_keras.jobs import job, local
 from tl_keras.modalities.text.tokens import vocabulary
 from tl_keras.run import folder as runs
+from tl_keras.run import marks
 from tl_keras.training.network import model as models
 
 GOOD, BAD = ("good", "great", "fine", "nice"), ("awful", "dull", "sad", "poor")
@@ -142,6 +144,40 @@ def test_a_finished_run_is_exported_again(taught, texts):
     )
     assert again.result["export"]["float16"]["status"] == "ok"
     assert again.result["model"] == taught.result["model"]
+
+
+def test_later_runs_start_from_a_student(taught, texts):
+    config = configs.from_tree(
+        changed(
+            texts,
+            text={"vocabulary": str(taught.workdir / "vocabulary"), "tokens": None},
+            model={"options": {"layers": 1}, "weights": str(taught.workdir)},
+            parallel={"student": None},
+        )
+    )
+    backbone = models.pretrained(config.model, config.settings)
+    of_student = models.load(taught.workdir / "model.keras").get_weights()
+    for found, expected in zip(backbone.get_weights(), of_student, strict=False):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="the run of these weights has .* {'layers': 1}"):
+        config = configs.from_tree(changed(texts, model={"weights": str(taught.workdir)}))
+        models.pretrained(config.model, config.settings)
+
+
+def test_a_run_stopped_after_its_labels_ends_as_an_unbroken_one(taught, texts, tmp_path):
+    workdir = tmp_path / "run"
+    marks.put(workdir, "run")
+    for name in ("teacher", "vocabulary"):
+        shutil.copytree(taught.workdir / name, workdir / name)
+    for name in ("data.json", "findings.json"):
+        shutil.copy(taught.workdir / name, workdir / name)
+    (workdir / "config.yaml").write_text(configs.to_yaml(configs.from_tree(texts)))
+    (workdir / "round_0").mkdir()
+    for name in ("labels.csv", "labels.json", "probabilities.npy"):
+        shutil.copy(taught.workdir / "round_0" / name, workdir / "round_0" / name)
+    run = tl_keras.parallel(texts, workdir)
+    assert_same_weights(run.workdir, taught.workdir)
+    assert run.result["model"] == taught.result["model"]
 
 
 def test_students_learn_the_probabilities_of_the_teacher(taught, seen):

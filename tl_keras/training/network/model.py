@@ -55,7 +55,7 @@ def _of_another(config: ModelConfig) -> str:
     folder = run_of(config.weights)
     if folder is None:
         return ""
-    earlier = runs.load(folder).config.model
+    earlier = runs.as_trained(runs.load(folder)).config.model
     if (earlier.backbone, earlier.options) == (config.backbone, config.options):
         return ""
     return (
