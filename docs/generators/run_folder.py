@@ -192,13 +192,6 @@ ROWS = (
         "The label of each unlabelled example, its confidence, and whether a student uses it.",
         ("parallel",),
     ),
-    Row(
-        "round_N/probabilities.npy",
-        "The teacher's probabilities for each unlabelled example and class, in the order of "
-        "labels.csv.",
-        ("parallel",),
-        "if `parallel.temperature` is set",
-    ),
     Row("round_N/labels.json", "The number of labels by class.", ("parallel",)),
     Row("round_N/segment_N/", "A student: a run with its model.", ("parallel",)),
     Row("round_N/segment_N.log", "What the student's process printed.", ("parallel",)),

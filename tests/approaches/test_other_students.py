@@ -1,13 +1,11 @@
 """Students of the command parallel have a smaller backbone than their teacher."""
 
 import csv
-import json
 import shutil
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from runs import FEW, assert_same_weights, changed
 from text_models import BERT, WORDS, write_model
 
@@ -15,8 +13,6 @@ import tl_keras
 from tl_keras.approaches import compare
 from tl_keras.approaches.teaching import student
 from tl_keras.config import text as configs
-from tl_keras.data import batches
-from tl_keras.data.inputs import Inputs, Training
 from tl_keras.jobs import job, local
 from tl_keras.modalities.text.tokens import vocabulary
 from tl_keras.run import folder as runs
@@ -32,16 +28,9 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def seen():
-    """The data of the students, in the order of their trainings."""
-    return []
-
-
 @pytest.fixture(scope="module", autouse=True)
-def here(seen):
+def here():
     """Students are trained in this process, since starting others takes seconds."""
-    with_targets = student._with_targets
 
     def run(children, *_):
         for child in children:
@@ -50,9 +39,6 @@ def here(seen):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "run_children", run)
-        patch.setattr(
-            student, "_with_targets", lambda *args: seen.append(with_targets(*args)) or seen[-1]
-        )
         yield
 
 
@@ -87,7 +73,6 @@ def texts(tmp_path_factory):
         "parallel": {
             "segments": 1,
             "student": {"backbone": str(folder / "teacher"), "options": {"layers": 1}},
-            "temperature": 2.0,
         },
         "export": FEW,
         "cache": {"path": str(folder / "cache")},
@@ -173,47 +158,11 @@ def test_a_run_stopped_after_its_labels_ends_as_an_unbroken_one(taught, texts, t
         shutil.copy(taught.workdir / name, workdir / name)
     (workdir / "config.yaml").write_text(configs.to_yaml(configs.from_tree(texts)))
     (workdir / "round_0").mkdir()
-    for name in ("labels.csv", "labels.json", "probabilities.npy"):
+    for name in ("labels.csv", "labels.json"):
         shutil.copy(taught.workdir / "round_0" / name, workdir / "round_0" / name)
     run = tl_keras.parallel(texts, workdir)
     assert_same_weights(run.workdir, taught.workdir)
     assert run.result["model"] == taught.result["model"]
-
-
-def test_students_learn_the_probabilities_of_the_teacher(taught, seen):
-    """The targets of human labels are one-hot; those of the others come from the teacher."""
-    data = seen[0]
-    train, folder = data.inputs["train"], taught.workdir / "round_0"
-    by_people = len(json.loads((taught.workdir / "data.json").read_text())["splits"]["train"])
-    np.testing.assert_array_equal(train.targets[:by_people], np.eye(2)[train.labels[:by_people]])
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    learned = [row["kept"] == "1" and row["part"] == "train" for row in rows]
-    probabilities = np.load(folder / "probabilities.npy")[learned]
-    expected = probabilities**0.5 / (probabilities**0.5).sum(1, keepdims=True)  # Temperature 2.
-    np.testing.assert_allclose(train.targets[by_people:], expected, atol=1e-6)
-    assert len(np.unique(expected)) > 2
-
-
-def test_parts_of_the_data_keep_their_targets():
-    targets = np.arange(6, dtype=np.float32).reshape(3, 2)
-    inputs = Inputs(np.arange(3), np.zeros((3, 4)), targets=targets)
-    np.testing.assert_array_equal(inputs.part(np.array([2, 0])).targets, targets[[2, 0]])
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_batches_have_the_known_targets(kept):
-    """Both from stored activations and from examples, in the order of the examples."""
-    labels, targets = np.array([0, 1, 1, 0]), np.array([[9, 1], [2, 8], [3, 7], [6, 4]], np.float32)
-    how = Training("image", 2, 0, (), None, "none", 2)
-    rows = np.arange(4, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 2, 3))
-    inputs = Inputs(labels, rows.astype(np.uint8), targets=targets)
-    if kept:
-        found = batches.of_activations(inputs.array, labels, how, 0, known=targets)
-    else:
-        found = batches.training(inputs, how, tf.Variable([0, 0], dtype=tf.int64))
-    for x, y, _ in found:
-        np.testing.assert_array_equal(y, targets[np.asarray(x)[:, 0, 0, 0].astype(int)])
 
 
 def small(file, widths):
@@ -244,7 +193,7 @@ def test_students_of_pictures_are_averaged(quick, tmp_path):
         run.result["model"]["weights_digest"]
         == run.result["backbones"]["students"]["weights_digest"]
     )
-    assert "small" in run.report.read_text()
+    assert "have the backbone small, which" in run.report.read_text()
 
 
 WRONG = [
@@ -256,7 +205,6 @@ WRONG = [
     ),
     ({"student": {"backbone": "MobileNet", "option": {}}}, "parallel.student: option: no such fi"),
     ({"student": {"backbone": "StaticEmbedding"}}, "parallel.student: .* modality 'text'"),
-    ({"temperature": 1.0, "labels": "own"}, "parallel.temperature: .* expected null, received 1"),
 ]
 
 

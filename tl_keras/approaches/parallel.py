@@ -129,8 +129,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
         labels = _labels(run, folder, teacher, config, data, examples, counts)
-        probabilities = _soft_labels(run, folder)
-        students.prepare(run, folder, data.dataset, examples, labels, probabilities, began)
+        students.prepare(run, folder, data.dataset, examples, labels, began)
         students.train_students(run, folder, number)
         teacher, name = merge_round(run, folder, for_students, teacher, held_out)
         config = runs.of_students(run.config, run.workdir)  # The next teacher is a student.
@@ -258,10 +257,6 @@ def _labels(
             probabilities = features.outputs(Inference(teacher), data_to_label.inputs["train"])
             prior = counts / counts.sum()
             labels, parameters = labelling.label(examples, probabilities, prior, run.config)
-            if run.config.parallel.temperature is not None:
-                corrected = labelling.corrected_by_frequencies(probabilities, prior, run.config)
-                with replacing(folder / PROBABILITIES) as temporary, temporary.open("wb") as stream:
-                    np.save(stream, corrected[0])
         record_of_labels = Labels(**parameters, classes=_by_class(examples, labels, data))
         write_json(folder / "labels.json", to_json(record_of_labels))
         labelling.write(file, examples, labels, classes)  # Last: labels.csv marks the step as done.
@@ -271,21 +266,6 @@ def _labels(
         *(folder.name, kept, len(labels)),
     )
     return labels
-
-
-PROBABILITIES = "probabilities.npy"  # The teacher's, in the folder of a round.
-
-
-def _soft_labels(run: Run, folder: Path) -> np.ndarray | None:
-    """Returns the probabilities that students learn, `(examples, classes)`; None for labels.
-
-    These are the probabilities of the teacher at the temperature `parallel.temperature`.
-    """
-    temperature = run.config.parallel.temperature
-    if temperature is None:
-        return None
-    softened = np.load(folder / PROBABILITIES, allow_pickle=False) ** (1 / temperature)
-    return softened / softened.sum(1, keepdims=True)
 
 
 def _by_class(

@@ -86,12 +86,6 @@ class ParallelConfig(Section):
             "or null for the backbone of the teacher"
         },
     )
-    temperature: Annotated[float, Field(gt=0, le=20)] | None = Field(
-        None,
-        description="What the students learn. A number: the probabilities that the teacher gives "
-        "to all classes; a number above 1 makes them more equal, and 1 leaves them as they are. "
-        "null: the teacher's labels.",
-    )
     confident: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="Share of the teacher's labels that is used for training: within each class, "
@@ -133,15 +127,6 @@ class ParallelConfig(Section):
         except ValidationError as error:
             raise ValueError(f"parallel.student: {messages(error, ModelConfig)[0]}") from None
         return {name: getattr(model, name) for name in ModelConfig.model_fields if name in value}
-
-    @model_validator(mode="after")
-    def _check_temperature(self) -> "ParallelConfig":
-        if self.temperature is not None and self.labels == "own":
-            raise ValueError(
-                "parallel.temperature: with parallel.labels 'own' there are no probabilities of a "
-                f"teacher; expected null, received {self.temperature:g}"
-            )
-        return self
 
 
 class CompareConfig(Section):

@@ -195,7 +195,7 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
       place: a variable, `(2,) int64`: the epoch, and the step to start from. Each new iterator
         over the batches starts at the current value of the variable.
     """
-    finish = _finisher(inputs.labels, how, inputs.targets)
+    finish = _finisher(inputs.labels, how)
     batch_size = min(how.batch_size, len(inputs))
     first = tf.data.Dataset.from_tensors(0)
     rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, place)))
@@ -242,17 +242,12 @@ def streamed(
     return read
 
 
-def _finisher(
-    labels: np.ndarray, how: Training, known: np.ndarray | None = None
-) -> Callable[..., tuple[tf.Tensor, ...]]:
+def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
     """Returns a function that completes a training batch.
 
     The function augments and mixes the examples, and computes their targets and loss weights. Its
     arguments are a batch of the rows that `_rows` returns, and a batch of the examples of these
     rows. It returns `(inputs, targets, weights)` as in `training`.
-
-    Args:
-      known: the targets, if they do not follow from the labels, see `Inputs.targets`.
     """
     of = tasks.of(how.task, "targets")
     weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
@@ -262,10 +257,7 @@ def _finisher(
         epochs, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
         x = augment(x, numbers)
-        if known is None:
-            targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
-        else:
-            targets = tf.gather(known, indices)
+        targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
         mix_seed = tf.stack([2 * how.seed + 1, epochs[0] * 1_000_003 + step])
         x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
         return x, targets, of.weighed(targets, weights)
@@ -274,12 +266,7 @@ def _finisher(
 
 
 def of_activations(
-    arrays: Arrays,
-    labels: np.ndarray,
-    how: Training,
-    epoch: int,
-    first: int = 0,
-    known: np.ndarray | None = None,
+    arrays: Arrays, labels: np.ndarray, how: Training, epoch: int, first: int = 0
 ) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
     """Yields the batches that `training` gives, but with stored activations as inputs.
 
@@ -289,10 +276,9 @@ def of_activations(
     Args:
       arrays: activations of the examples as augmented in this epoch, `(examples, ...)`.
       first: the step to start from.
-      known: the targets, if they do not follow from the labels, see `Inputs.targets`.
     """
     of = tasks.of(how.task, "targets")
-    targets = of.columns(labels, how.width) if known is None else known
+    targets = of.columns(labels, how.width)
     weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
     first_array = tf.nest.flatten(arrays)[0]
     lengths = first_array.lengths if isinstance(first_array, Ragged) else None

@@ -43,8 +43,6 @@ class Inputs:
         examples that they belong to; None if the array would be too large.
       read: if `array` is None, a function from a `tf.data.Dataset` of indices to one of prepared
         examples.
-      targets: None if the targets of training follow from the labels; else the targets themselves,
-        `(examples, columns) float32`, such as the probabilities that a teacher gives.
       rows: None if these examples are a whole set. If they are a part of a larger set, the pool, as
         in a fold of cross-validation, `rows` holds their positions in it, `(examples,) int64`, and
         `array` and `read` cover the whole pool.
@@ -59,7 +57,6 @@ class Inputs:
     rows: Maybe[np.ndarray] = None
     pool: int = 0
     windows: "Maybe[windows.Windows]" = None
-    targets: Maybe[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,9 +68,8 @@ class Inputs:
         """
         places = rows if self.rows is None else self.rows[rows]
         chosen = self.windows and self.windows.part(np.arange(len(self))[rows])
-        targets = None if self.targets is None else self.targets[rows]
         pool = self.pool or len(self)
-        return Inputs(self.labels[rows], self.array, self.read, places, pool, chosen, targets)
+        return Inputs(self.labels[rows], self.array, self.read, places, pool, chosen)
 
     def take(self, chosen: Any) -> Arrays:
         """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple.

@@ -196,13 +196,12 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 
     The activations of an augmented view are computed when an epoch first needs this view.
     """
-    examples, others = arch.data.inputs["train"], kept_cuts(arch, "train")
+    labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
 
     def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
         view = how.view(epoch) if how.augmentations else None
         arrays = stored_inputs(arch, cut, "train", how, view, others)
-        known = examples.targets
-        return batches.of_activations(arrays, examples.labels, how, epoch, first, known)
+        return batches.of_activations(arrays, labels, how, epoch, first)
 
     return read
 

@@ -56,8 +56,11 @@ def label(
       probabilities: the teacher's probabilities, `(examples, classes)`.
       prior: `(classes,)`, the class frequencies of the examples that the teacher was trained on.
     """
-    corrected, frequencies = corrected_by_frequencies(probabilities, prior, config)
-    indices, confidence = tasks.of(config.task, "labels").predicted(corrected)
+    labels_of = tasks.of(config.task, "labels")
+    frequencies = labels_of.class_frequencies(probabilities, prior)
+    corrected = probabilities * (frequencies / prior)
+    corrected /= corrected.sum(1, keepdims=True)
+    indices, confidence = labels_of.predicted(corrected)
     thresholds = np.ones(len(prior))
     for k in range(len(prior)):
         of_class = confidence[indices == k]
@@ -70,18 +73,6 @@ def label(
         for k, p, sure, place in zip(indices, confidence, kept, places, strict=True)
     ]
     return labels, {"frequencies": frequencies.tolist(), "thresholds": thresholds.tolist()}
-
-
-def corrected_by_frequencies(
-    probabilities: np.ndarray, prior: np.ndarray, config: RunConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns probabilities corrected by the estimated class frequencies, and these frequencies.
-
-    The arguments are those of `label`.
-    """
-    frequencies = tasks.of(config.task, "labels").class_frequencies(probabilities, prior)
-    corrected = probabilities * (frequencies / prior)
-    return corrected / corrected.sum(1, keepdims=True), frequencies
 
 
 def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:

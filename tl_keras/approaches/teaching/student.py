@@ -5,16 +5,14 @@ The student trains on one segment (part) of the data. The process may run on ano
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 from absl import logging
 from filelock import FileLock
 
 from tl_keras import tasks
-from tl_keras.approaches.teaching import students
 from tl_keras.data.examples import Dataset
-from tl_keras.data.prepared import Data, prepared
+from tl_keras.data.prepared import prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.jobs import job
 from tl_keras.run.files import remove_unfinished, replacing
@@ -45,10 +43,12 @@ def run_job(student: Run) -> None:
 
 def _train(student: Run) -> None:
     config, needs = student.config, job.needs(student)
+    # The teacher's labels are the targets, not its probabilities: on film reviews, smaller students
+    # that learned the probabilities were right on 1.0 percentage point fewer to 0.6 more texts.
     dataset = loaded_again(config, needs["fingerprint"])
     taught = unlabelled.with_taught(dataset, config, needs["taught"])
     with student.timed("data"):
-        data = _with_targets(student, prepared(taught, config, HEAD_SPLITS))
+        data = prepared(taught, config, HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.settings)
     check_began(student, config.model, backbone, needs["began"])
     plan = plan_of(config, taught, pretrained=True)
@@ -63,21 +63,6 @@ def _train(student: Run) -> None:
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
     _finish(student, taught, adapted.probabilities, labelled)
-
-
-def _with_targets(student: Run, data: Data) -> Data:
-    """Returns the data with the teacher's probabilities as targets, if the student learns them.
-
-    The targets of examples that people labelled stay their labels.
-    """
-    file = students.targets_file(student)
-    if student.config.parallel.temperature is None:
-        return data
-    taught, train = np.load(file, allow_pickle=False), data.inputs["train"]
-    columns = tasks.of(data.dataset.task, "targets").columns
-    by_people = columns(train.labels[: len(train) - len(taught)], taught.shape[1])
-    targets = np.concatenate([by_people, taught]).astype(np.float32)
-    return replace(data, inputs={**data.inputs, "train": replace(train, targets=targets)})
 
 
 def _choose(

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from tl_keras import tasks
@@ -15,7 +14,6 @@ from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import CORES
 from tl_keras.jobs import job, local
 from tl_keras.jobs.local import Child, Failure
-from tl_keras.run.files import replacing
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run, read_result
 from tl_keras.training.architecture import HEAD_SPLITS
@@ -27,7 +25,6 @@ def prepare(
     dataset: Dataset,
     examples: Sequence[Example],
     labels: Sequence[Label],
-    probabilities: np.ndarray | None,
     began: Mapping[str, str],
 ) -> None:
     """Prepares a folder for each student of a round, unless the folder is prepared already.
@@ -36,7 +33,6 @@ def prepare(
       dataset: the examples that people labelled.
       examples: the examples that the teacher labelled.
       labels: the teacher's labels of `examples`, in the same order.
-      probabilities: what students learn instead of labels, `(examples, classes)`; None for labels.
       began: digests of the backbone from which the students start.
     """
     teacher = read_result(run.workdir / "teacher", run.config.task)
@@ -46,13 +42,9 @@ def prepare(
         if job.needs(student) or student.result:
             continue
         taught: dict[str, list] = {split: [] for split in HEAD_SPLITS}
-        targets = []
-        for i, (example, label) in enumerate(zip(examples, labels, strict=True)):
+        for example, label in zip(examples, labels, strict=True):
             if label.kept and label.segment == segment:
                 taught[label.part].append([example.file, example.digest, label.label])
-                targets += [i] if label.part == "train" else []
-        if probabilities is not None:
-            _write_targets(student, probabilities[targets])
         job.prepare(
             student,
             fingerprint=dataset.fingerprint,
@@ -60,20 +52,6 @@ def prepare(
             regularisation=teacher.chosen.regularisation,
             began=began,
         )
-
-
-def targets_file(student: Run) -> Path:
-    """Returns the path of the file with the probabilities that a student learns.
-
-    It has a row for each training example that the teacher labelled.
-    """
-    return student.checkpoint / "targets.npy"
-
-
-def _write_targets(student: Run, targets: np.ndarray) -> None:
-    student.begin_inside()
-    with replacing(targets_file(student)) as temporary, temporary.open("wb") as stream:
-        np.save(stream, targets)
 
 
 def train_students(run: Run, folder: Path, number: int) -> None:

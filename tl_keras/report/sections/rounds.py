@@ -79,22 +79,19 @@ def _how(run: RunFiles) -> str:
     return (
         "The first teacher model was cross-validated on all labelled examples. It is right on "
         f"{right}{on} and labelled {n} unlabelled examples. Each student model was trained on one "
-        f"segment (part) of these and on the examples that people labelled.{_learned(run)} Then "
+        f"segment (part) of these and on the examples that people labelled.{_backbone(run)} Then "
         "the student models were merged. The final model was chosen on validation examples that "
         "people labelled; the test examples were not used for that."
     )
 
 
-def _learned(run: RunFiles) -> str:
-    """Returns sentences about the backbone of the students and about what they learned, if set."""
-    section = run.tree.get("parallel") or {}
-    student, sentences = section.get("student"), ""
-    if student:
-        own = "The students have a backbone of their own"
-        sentences += f" {own}, {Path(str(student.get('backbone'))).stem}; the model is a student."
-    if section.get("temperature") is not None:
-        sentences += " They learned the probabilities of the teacher, not only its labels."
-    return sentences
+def _backbone(run: RunFiles) -> str:
+    """Returns a sentence about the backbone of the students, if it is not that of the teacher."""
+    student = (run.tree.get("parallel") or {}).get("student")
+    if not student:
+        return ""
+    name = Path(str(student.get("backbone"))).stem
+    return f" The student models have the backbone {name}, which may be smaller than the teacher's."
 
 
 def _students(run: RunFiles, record: Round) -> str:
