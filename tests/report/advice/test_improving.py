@@ -6,8 +6,10 @@ import shlex
 import pytest
 from handmade import Outline, candidate, change, counted, report, rewrite
 
+from tl_keras.backbones import table
 from tl_keras.config import text as configs
 from tl_keras.config.command_line import command_line
+from tl_keras.modalities import MODALITIES, part
 from tl_keras.report.advice import rules
 from tl_keras.report.read import read
 from tl_keras.run.result.training import Chosen, Counts, ModelRecord
@@ -159,3 +161,10 @@ def test_a_command_line_repeats_the_config(tree):
         source = "csv" if path.endswith(".csv") else "folder"
         overrides += [f"data.source={source}", f"data.path={path}"]
     assert configs.load(None, overrides) == config
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_advised_backbones_take_examples_of_the_modality(modality):
+    names = part(modality, "show").BACKBONES
+    assert len(names) == 2
+    assert {table.module_of(name).MODALITY for name in names} == {modality}
