@@ -193,7 +193,7 @@ def test_students_of_pictures_are_averaged(quick, tmp_path):
         run.result["model"]["weights_digest"]
         == run.result["backbones"]["students"]["weights_digest"]
     )
-    assert "have the backbone small, which" in run.report.read_text()
+    assert "have a backbone of their own: small." in run.report.read_text()
 
 
 WRONG = [

@@ -88,10 +88,13 @@ def _how(run: RunFiles) -> str:
 def _backbone(run: RunFiles) -> str:
     """Returns a sentence about the backbone of the students, if it is not that of the teacher."""
     student = (run.tree.get("parallel") or {}).get("student")
-    if not student:
+    if not isinstance(student, dict):
         return ""
-    name = Path(str(student.get("backbone"))).stem
-    return f" The student models have the backbone {name}, which may be smaller than the teacher's."
+    chosen = student.get("options")
+    chosen = chosen if isinstance(chosen, dict) else {}
+    options = ", ".join(f"{name} {value}" for name, value in chosen.items())
+    name = Path(str(student.get("backbone"))).stem + (f" ({options})" if options else "")
+    return f" The student models have a backbone of their own: {name}."
 
 
 def _students(run: RunFiles, record: Round) -> str:
