@@ -38,7 +38,7 @@ from paired import Outcome
 
 import tl_keras
 from tl_keras.config import text as configs
-from tl_keras.export import proof
+from tl_keras.export.subject import Subject, Writing
 from tl_keras.run.quiet import quiet, start_tensorflow
 from tl_keras.run.run import Run
 
@@ -180,12 +180,12 @@ def repaired(run: Run, data: Data) -> dict[str, Any]:
     """Returns what int8 loses of a hard model before and after the repair, and the file's size."""
     model = hardened(models.load(run.workdir / "model.keras"), run.config.model.backbone)
     reference = {s: features.outputs(Inference(model), data.inputs[s]) for s in ("val", "test")}
-    subject = proof.Subject(model, data.inputs, reference)
+    subject = Subject(model, data.inputs, reference)
     about = Description("hard", "hard", run.config.settings, data.dataset.classes, "1", None, None)
     with tempfile.TemporaryDirectory() as folder:
         config = ExportConfig(formats=("float32", "int8"))
         decode = functools.partial(prepare.served, settings=run.config.settings)
-        writing = proof.Writing(decode, about, config, None, Path(folder))
+        writing = Writing(decode, about, config, None, Path(folder))
         made = export.export(subject, writing)
     entry, accuracy = made["int8"], made["float32"]["accuracy"]
     steps = entry.get("repair", {}).get("steps", [{"lost": entry["val"]["lost"]}])

@@ -10,10 +10,11 @@ import tensorflow as tf
 from tl_keras.backbones import applications
 from tl_keras.config.export import ExportConfig
 from tl_keras.data.inputs import Inputs
-from tl_keras.export import export, parity, proof
+from tl_keras.export import export, parity
 from tl_keras.export.description import Description
 from tl_keras.export.formats import metadata
 from tl_keras.export.formats.converted import convert
+from tl_keras.export.subject import Subject, Writing
 from tl_keras.modalities.image.config import ImageConfig
 
 ABOUT = Description(
@@ -68,18 +69,18 @@ def noise(count: int, seed: int) -> np.ndarray:
     return small.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def subject_of(model: keras.Model) -> proof.Subject:
+def subject_of(model: keras.Model) -> Subject:
     """The model with images that are labelled by its own answers, so that it is always right."""
     images = {split: noise(240, i) for i, split in enumerate(("train", "val", "test"))}
     reference = {name: model.predict(x, verbose=0) for name, x in images.items()}
     inputs = {name: Inputs(reference[name].argmax(-1), x) for name, x in images.items()}
-    return proof.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
+    return Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
 
 
-def exported(subject: proof.Subject, folder: Path, **config) -> dict:
+def exported(subject: Subject, folder: Path, **config) -> dict:
     with export.unfinished(folder) as new:
         config = ExportConfig(**config)
-        writing = proof.Writing(tf_decode, ABOUT, config, None, new)
+        writing = Writing(tf_decode, ABOUT, config, None, new)
         made = export.export(subject, writing)
         export.put_in_place(new, folder, made, [])
         return made

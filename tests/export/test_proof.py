@@ -12,12 +12,13 @@ from small_nets import converted, exported, net, noise, subject_of
 from tl_keras.config.export import BYTES_PER_WEIGHT, EXACT, NOT_LITERT, Format
 from tl_keras.export import proof
 from tl_keras.export.formats import litert, quantise
+from tl_keras.export.subject import Subject
 from tl_keras.run.result.whole import to_json
 from tl_keras.tasks.classification import exports
 
 
 @pytest.fixture(scope="module")
-def easy() -> proof.Subject:
+def easy() -> Subject:
     return subject_of(net())
 
 
@@ -57,7 +58,7 @@ def test_arena_bytes_are_left_out_if_sizes_are_unknown_before_running(tmp_path):
     assert made["float32"]["arena_bytes"] > 4 * 32 * 32 * 3
 
 
-def quantised_operators(subject: proof.Subject) -> list[int]:
+def quantised_operators(subject: Subject) -> list[int]:
     content = converted(subject.model)
     return quantise.candidates(quantise.calibrate(content, noise(4, 0)), "int8")
 

@@ -13,7 +13,7 @@ from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import run_data
 from tl_keras.data.prepared import Data
-from tl_keras.export import proof
+from tl_keras.export.subject import Subject
 from tl_keras.jobs import job
 from tl_keras.run.files import replacing, write_csv
 from tl_keras.run.quiet import only_warnings
@@ -226,7 +226,7 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
     return by_file
 
 
-def proof_subject(fold: Fold) -> proof.Subject | None:
+def proof_subject(fold: Fold) -> Subject | None:
     """Returns a fold's model and held-out examples, to measure how much quantising worsens scores.
 
     The final model was trained on all examples. On these, quantising would worsen its scores less
@@ -240,7 +240,7 @@ def proof_subject(fold: Fold) -> proof.Subject | None:
     inputs = {"train": data.inputs["train"], "val": data.inputs["test"]}
     model = models.load(file)
     predictions = features.outputs(Inference(model), inputs["val"])
-    return proof.Subject(model, inputs, {"val": predictions}, on="what a fold held out")
+    return Subject(model, inputs, {"val": predictions}, on="what a fold held out")
 
 
 def proof_data(fold: Fold, data: Data) -> Data:

@@ -16,7 +16,8 @@ from tl_keras.data.inputs import Inputs
 from tl_keras.export import parity, proof, repair
 from tl_keras.export.formats import flatbuffer, litert
 from tl_keras.export.formats.converted import Converted, content_of, convert, shape_of
-from tl_keras.export.proof import OK, Subject, Writing, file_name
+from tl_keras.export.proof import OK, file_name
+from tl_keras.export.subject import Subject, Writing
 from tl_keras.run.files import TEMPORARY
 from tl_keras.run.result.exports import Exported
 

@@ -19,6 +19,7 @@ from tl_keras.data.label_names import as_label_lines
 from tl_keras.data.prepared import Data
 from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
+from tl_keras.export.subject import Subject, Writing
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
 from tl_keras.run.result.exports import Exported, OnFiles, Shipped
@@ -37,7 +38,7 @@ def exported(
     model: keras.Model,
     data: Data,
     probabilities: Answers,
-    judge: proof.Subject | None = None,
+    judge: Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Exports the model of a new run: writes the files, and compares each with the model.
@@ -76,13 +77,13 @@ def _exported(
     model: keras.Model,
     data: Data,
     probabilities: Answers,
-    judge: proof.Subject | None,
+    judge: Subject | None,
     held_out: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, Any]:
     missing = [name for name in ("val", "test") if name not in probabilities]
     known = {**evaluation.predict(run, model, data, missing), **probabilities}
     on = "validation" if held_out is None else f"its training {run.config.nouns[1]}"
-    subject = proof.Subject(model, data.inputs, known, on, held_out is not None)
+    subject = Subject(model, data.inputs, known, on, held_out is not None)
     folder = run.workdir / export.FOLDER
     threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
     with run.timed("export"), export.unfinished(folder) as new:
@@ -95,7 +96,7 @@ def _exported(
 
         settings = run.config.export, threshold, new, run.config.task
         served = decode if prepare.is_served(run.config.settings) else None
-        writing = proof.Writing(served, about, *settings)
+        writing = Writing(served, about, *settings)
         entries = export.export(subject, writing, judge)
         if about.labels:
             write_text(new / LABELS, label_lines(about))
@@ -120,7 +121,7 @@ def exported_again(
     run: Run,
     model: keras.Model,
     data: Data,
-    judge: proof.Subject | None = None,
+    judge: Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Result:
     """Exports the model of a finished run with the current config section `export`.
@@ -182,7 +183,7 @@ def _about(run: Run, data: Data) -> Description:
 
 
 def _ship(
-    run: Run, data: Data, entries: dict[str, Exported], writing: proof.Writing, split: str
+    run: Run, data: Data, entries: dict[str, Exported], writing: Writing, split: str
 ) -> Shipped:
     """Copies the file to ship to `model.tflite` and writes the folder `device/`.
 

@@ -309,7 +309,9 @@ def test_long_texts_are_measured_on_all_their_windows(text_device, tmp_path):
 def test_a_model_without_a_limit_gets_whole_texts(tmp_path):
     settings = TextConfig(vocabulary="english")
     spec = bundle.spec_of(settings, CLASSES, "float32", None)
-    assert spec["length"] is None and "2. Put the id 101" in window_step(spec)
+    assert spec["length"] is None and window_step(spec) == (
+        "2. Put the id 101 before and 102 after the ids of each window."
+    )
     encode = bundle.device_encoder(spec)
     (ids,) = encode("good " * 500)
     assert len(ids) == 502

@@ -69,6 +69,8 @@ def test_the_file_gives_the_answers_of_the_model(run):
     assert entry.longest == 16 and entry.latency_ms is None and entry.max_abs_diff > 1e-3
     assert 0 < entry.cut < 0.1 and 0.9 < entry.agreement
     assert run.result.shipped.format == "float32"
+    # The device divides the longest text into windows.
+    assert run.result.shipped.device.identical == 1 == run.result.shipped.device.agreement
 
 
 def test_the_file_has_the_vocabulary_the_labels_and_three_inputs(run):

@@ -25,6 +25,7 @@ from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
 from tl_keras.export import export, proof
 from tl_keras.export.description import Description
+from tl_keras.export.subject import Subject, Writing
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.explain import feature_map, grad_cam
 from tl_keras.run.run import Run
@@ -187,14 +188,14 @@ def test_exports_work_for_models_whose_blocks_read_the_input(build, tmp_path):
         name: replace(own, labels=reference.get(name, np.eye(3)[own.labels]).argmax(-1))
         for name, own in data.inputs.items()
     }
-    subject = proof.Subject(model, inputs, reference)
+    subject = Subject(model, inputs, reference)
     text = "Recognises three classes."
     about = Description("toy", text, ImageConfig(), ["a", "b", "c"], "1", "", "")
     asked = ExportConfig(formats=("saved_model", "float32", "int8"))
     if build is not pictures:
         asked = ExportConfig(formats=("float32", "int8"))
     with export.unfinished(tmp_path / "export") as folder:
-        writing = proof.Writing(tf_decode, about, asked, None, folder)
+        writing = Writing(tf_decode, about, asked, None, folder)
         entries = export.export(subject, writing)
     for name, entry in entries.items():
         assert entry["status"] == proof.OK, (name, entry["status"])

@@ -280,12 +280,11 @@ def _window_words(spec: dict[str, Any]) -> str:
 
 
 def _frame_words(spec: dict[str, Any]) -> str:
-    ends = [
-        f"{spec[name]} {place} the ids of each window"
-        for name, place in (("start", "before"), ("end", "after"))
-        if spec[name] is not None
-    ]
-    return f"Put the id {' and '.join(ends)}." if ends else "Put nothing before or after the ids."
+    places = (("start", "before"), ("end", "after"))
+    ends = [f"{spec[name]} {place}" for name, place in places if spec[name] is not None]
+    if not ends:
+        return "Put nothing before or after the ids."
+    return f"Put the id {' and '.join(ends)} the ids of each window."
 
 
 def _c_string(text: str) -> str:
