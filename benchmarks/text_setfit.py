@@ -16,7 +16,7 @@ from typing import Any
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Returns the predicted classes and the seconds of training, without the imports."""
-    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", WANDB_DISABLED="true")
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
 
