@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 from shapes import clusters
 
+from tl_keras.backbones import encoder
 from tl_keras.config.fit import FitConfig
 from tl_keras.tasks.classification import choice
 from tl_keras.tasks.classification.losses import answers as softmax
 from tl_keras.training import fit as train
 from tl_keras.training.fit import Fit, State
 from tl_keras.training.learner import Settings, learner
-from tl_keras.training.plan import Plan, num_views, rate_of, resolved
+from tl_keras.training.plan import STRONG, Plan, num_views, rate_of, resolved
 
 
 @pytest.mark.parametrize("count", [10, 300, 3000, 100_000])
@@ -35,6 +36,14 @@ def test_plan_depends_on_the_number_of_examples_only(count, pretrained):
 def test_plan_keeps_values_that_the_config_sets():
     config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5, keep="best", patience=2)
     assert resolved(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best", 2)
+
+
+def test_a_pretrained_backbone_decides_how_regularised_the_first_head_is():
+    of_encoder = encoder.auto_values(100)
+    plan = resolved(FitConfig(), 100, 7, True, of_encoder)
+    assert (plan.start, plan.strength) == ("regularised", 10.0)
+    assert resolved(FitConfig(), 100, 7, False, of_encoder).strength == STRONG
+    assert resolved(FitConfig(start="regularised"), 100, 7, True).strength == STRONG
 
 
 @pytest.mark.parametrize("pretrained, keep", [(True, "average"), (False, "best")])

@@ -14,7 +14,8 @@ Such a module has:
   words(name)                 the words of `model.weights` that stand for trained weights of this
                               backbone; the first is the default
   auto_values(name, num_train)            optional: {field: value} for fields of `fit` that are
-                              `auto` and whose rule in `training.plan` does not hold
+                              `auto` and whose rule in `training.plan` does not hold; also
+                              `strength`, see `training.plan.Plan`
   decided(name, options, weights)         optional: {field: value} for fields of the modality's
                               section that the backbone decides unless the config sets them
   token_layers(name, options)  optional: the names of two layers, whose output is the state of each

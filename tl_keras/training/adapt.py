@@ -283,19 +283,17 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     return model
 
 
-# Regularisation of the head from which fine-tuning starts, as 1/C in scikit-learn. With a
-# converged head, the loss on a few hundred examples is almost 0 and no gradient is left.
-STRONG = 1000.0
-
-
 def _start(arch: Architecture, config: RunConfig, plan: Plan, head: Head) -> None:
     """Sets the weights from which fine-tuning starts.
+
+    With a converged head, the loss on a few hundred examples is almost 0, and no gradient is left.
+    So texts start from a more regularised head.
 
     Args:
       head: the head of the head-only model.
     """
-    if plan.start == "regularised" and head.regularisation < STRONG:
-        head = head_of_strength(arch, config, STRONG)
+    if plan.start == "regularised" and head.regularisation < plan.strength:
+        head = head_of_strength(arch, config, plan.strength)
     models.start_from(arch.trained, arch.initial, head, config.model.dropout)
 
 

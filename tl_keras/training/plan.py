@@ -13,6 +13,10 @@ import numpy as np
 
 from tl_keras.config.fit import FitConfig
 
+# Regularisation of a strongly regularised head, as scikit-learn's 1/C for the mean loss. Its
+# outputs are almost 0.
+STRONG = 1000.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -31,6 +35,7 @@ class Plan:
       start: the head from which fine-tuning starts, `converged` or `regularised`.
       margin: how much lower the summed validation loss of a fine-tuned candidate must be than that
         of the head-only one; None for the margin of the task.
+      strength: the least regularisation of a `regularised` head from which fine-tuning starts.
     """
 
     freeze: float | str
@@ -41,6 +46,7 @@ class Plan:
     patience: int
     start: str = "converged"
     margin: float | None = None
+    strength: float = STRONG
 
 
 def resolved(
@@ -88,6 +94,7 @@ def resolved(
         max(10, round(300 / steps)) if config.patience == "auto" else config.patience,
         start if config.start == "auto" else config.start,
         margin if config.margin == "auto" else config.margin,
+        of_backbone.get("strength", STRONG) if pretrained else STRONG,
     )
 
 
