@@ -50,7 +50,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tl_keras.config.export import ExportConfig  # noqa: E402
-from tl_keras.data.inputs import Inputs  # noqa: E402
+from tl_keras.data.batching.inputs import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.data.prepared import Data, prepared  # noqa: E402
 from tl_keras.export import export, parity  # noqa: E402

@@ -24,7 +24,7 @@ from PIL import Image
 
 from tl_keras.config.text import from_tree
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.inputs import Training, prepared_split
+from tl_keras.data.batching.inputs import Training, prepared_split
 from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
@@ -32,7 +32,7 @@ start_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras.data import batches  # noqa: E402
+from tl_keras.data.batching import batches  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 
 

@@ -98,7 +98,7 @@ def lower_bound(config: Any, workdir: Path) -> dict[str, Any]:
 
     The steps run on tensors in memory.
     """
-    from tl_keras.data import batches
+    from tl_keras.data.batching import batches
     from tl_keras.data.load import load
     from tl_keras.data.prepared import prepared
     from tl_keras.run.run import Run

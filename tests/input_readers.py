@@ -9,8 +9,8 @@ from keras import layers, ops
 
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
 from tl_keras.run.run import Run
 from tl_keras.training.architecture import Architecture, architecture

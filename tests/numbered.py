@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tl_keras.data.inputs import Inputs, Training
+from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.modalities.image.config import Augmentation
 
 SIZE = 16

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tl_keras.backbones import applications
 from tl_keras.config.export import ExportConfig
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import export, parity
 from tl_keras.export.description import Description
 from tl_keras.export.formats import metadata

@@ -8,7 +8,7 @@ from string import Template
 import keras
 import numpy as np
 
-from tl_keras.data import inputs
+from tl_keras.data.batching import inputs
 from tl_keras.export.description import Description, Examples
 from tl_keras.export.formats import litert, metadata, saved_model
 from tl_keras.modalities.text import bundle, prepare

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from generators import schema
 from tl_keras.config import space
 from tl_keras.config import text as configs
-from tl_keras.config.difference import ADDING
+from tl_keras.config.earlier.difference import ADDING
 from tl_keras.config.search import Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import MODALITIES, part

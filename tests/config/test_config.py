@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tl_keras import launch
 from tl_keras.config import text as configs
-from tl_keras.config.difference import first_difference
+from tl_keras.config.earlier.difference import first_difference
 from tl_keras.config.export import FORMATS, Format
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.paths import check_paths

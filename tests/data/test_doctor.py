@@ -8,8 +8,8 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from sklearn.linear_model import Ridge
 
 from tl_keras.data import doctor
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.image import copies, examine
 from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import ImageConfig

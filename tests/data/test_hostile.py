@@ -14,8 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras.config.text import from_tree
+from tl_keras.data.batching.inputs import prepared_split
 from tl_keras.data.examples import SPLITS
-from tl_keras.data.inputs import prepared_split
 from tl_keras.data.load import load
 from tl_keras.data.paths import printable
 from tl_keras.modalities.image.prepare import Kind, decode, prepare

@@ -19,7 +19,7 @@ from tl_keras import cli
 from tl_keras.config import text as configs
 from tl_keras.config.export import ExportConfig
 from tl_keras.data import run_data
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import flatbuffer, litert, metadata, quantise
 from tl_keras.export.formats.converted import convert

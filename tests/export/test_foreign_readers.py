@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import tl_keras
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import parity
 
 LITERT = ["float32", "float16", "dynamic", "int8"]

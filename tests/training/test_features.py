@@ -6,8 +6,9 @@ import pytest
 
 from tl_keras.backbones import applications
 from tl_keras.config import text as configs
-from tl_keras.data import batches, store
-from tl_keras.data.inputs import Inputs, Training, prepared_split
+from tl_keras.data import store
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs, Training, prepared_split
 from tl_keras.data.load import load
 from tl_keras.modalities.image.config import Augmentation
 from tl_keras.training import features

@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, doctor, run_data
-from tl_keras.data.inputs import Inputs
+from tl_keras.data import doctor, run_data
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.prepared import Data
 from tl_keras.report.pages import page
 from tl_keras.run.folder import opened

@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.config import space, text
 from tl_keras.config.export import BYTES_PER_WEIGHT
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data.batching import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.prepared import Data, prepared

@@ -8,7 +8,7 @@ import numpy as np
 
 from tl_keras import modalities
 from tl_keras.data import check_files, store
-from tl_keras.data.inputs import Inputs, is_variable, read_all, reader
+from tl_keras.data.batching.inputs import Inputs, is_variable, read_all, reader
 from tl_keras.modalities import part
 from tl_keras.run.run import OF_A_MODEL, Run
 

@@ -11,8 +11,8 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.config.messages import with_article
+from tl_keras.data.batching.inputs import of_examples
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.inputs import of_examples
 from tl_keras.data.paths import printable
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part

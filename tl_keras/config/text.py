@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tl_keras.config import renamed, space
+from tl_keras.config import space
+from tl_keras.config.earlier import renamed
 from tl_keras.config.messages import messages, nearest, neighbour, shown
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig

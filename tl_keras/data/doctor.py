@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tl_keras import tasks
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.data.inputs import Inputs
 
 MAX_FEATURES = 1e8  # examples x channels; comparing them takes about 2.5 GB
 

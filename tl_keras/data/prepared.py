@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.batching.inputs import Inputs, prepared_split
 from tl_keras.data.examples import SPLITS, Dataset
-from tl_keras.data.inputs import Inputs, prepared_split
 
 
 @dataclass(frozen=True)

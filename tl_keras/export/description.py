@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras import tasks
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.maybe import Maybe
 
 LABELS = "labels.txt"

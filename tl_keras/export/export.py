@@ -12,7 +12,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.export import EXACT, NOT_LITERT, ExportConfig
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import parity, proof, repair
 from tl_keras.export.formats import flatbuffer, litert
 from tl_keras.export.formats.converted import Converted, content_of, convert, shape_of

@@ -10,8 +10,8 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from tl_keras.data import batches
-from tl_keras.data.inputs import CORES, Inputs
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import CORES, Inputs
 from tl_keras.export.formats import flatbuffer
 from tl_keras.export.formats.feeding import feed
 from tl_keras.run.files import not_a_pattern

@@ -10,7 +10,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.export import NOT_LITERT
-from tl_keras.data.inputs import CORES, Inputs, over_windows
+from tl_keras.data.batching.inputs import CORES, Inputs, over_windows
 from tl_keras.export import parity, repair
 from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of

@@ -10,7 +10,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.config.export import ExportConfig
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export.description import Description
 from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.result.exports import FileLoss

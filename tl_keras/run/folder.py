@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tl_keras.config import text as configs
-from tl_keras.config.difference import first_difference
+from tl_keras.config.earlier.difference import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import part
 from tl_keras.run import marks

@@ -15,8 +15,8 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import ragged
-from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
+from tl_keras.data.batching import ragged
+from tl_keras.data.batching.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
 from tl_keras.run.result.training import ActivationsRecord
 from tl_keras.training import passes

@@ -14,9 +14,9 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
 from tl_keras.data.wording import number_of
 from tl_keras.maybe import Maybe

@@ -17,9 +17,9 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Training
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Training
 from tl_keras.data.prepared import Data
 from tl_keras.run.lineage import run_of
 from tl_keras.run.run import Run

@@ -22,9 +22,10 @@ from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, ragged, store
+from tl_keras.data import store
+from tl_keras.data.batching import batches, ragged
+from tl_keras.data.batching.inputs import Inputs, Training, over_windows, preparation
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Inputs, Training, over_windows, preparation
 from tl_keras.data.store import Kept, Request
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part

@@ -12,9 +12,10 @@ from absl import logging
 
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, without_labels
+from tl_keras.data import without_labels
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs, Training, of_examples
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Inputs, Training, of_examples
 from tl_keras.data.wording import number_of
 from tl_keras.run.progress import progress
 from tl_keras.run.run import Run

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
-from tl_keras.data.inputs import Training
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Training
 from tl_keras.data.load import load
 from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.sources.unlabelled import with_taught

@@ -9,7 +9,7 @@ from absl import logging
 
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import doctor
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training import fit as train

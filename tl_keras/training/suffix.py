@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, ragged
-from tl_keras.data.inputs import Inputs, Training
+from tl_keras.data.batching import batches, ragged
+from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.maybe import Maybe
 from tl_keras.run.run import Run
 from tl_keras.training import features, metrics

@@ -16,8 +16,8 @@ from tiny_tfds import picture, write
 
 import tl_keras
 from tl_keras.config import text as configs
-from tl_keras.data import batches
-from tl_keras.data.inputs import prepared_split
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import prepared_split
 from tl_keras.data.load import load
 from tl_keras.data.sources import shards
 from tl_keras.training import fit as train

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from small_nets import converted, net, noise, run
 
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import litert, quantise
 from tl_keras.tasks.classification import exports

@@ -12,9 +12,10 @@ from PIL import Image
 
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, run_data
+from tl_keras.data import run_data
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.image import explain
 from tl_keras.report.facts import figures
 from tl_keras.report.pages import page

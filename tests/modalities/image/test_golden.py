@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
 from tl_keras.data import run_data
-from tl_keras.data.batches import examples_of
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.batches import examples_of
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export import step
 from tl_keras.export.description import Examples
 from tl_keras.modalities.image import golden

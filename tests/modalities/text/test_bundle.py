@@ -26,7 +26,7 @@ from text_devices import (
 )
 from tokenizers import models, pre_tokenizers
 
-from tl_keras.data.inputs import over_windows
+from tl_keras.data.batching.inputs import over_windows
 from tl_keras.export import parity
 from tl_keras.modalities.text import bundle, prepare, tokens
 from tl_keras.modalities.text.config import TextConfig

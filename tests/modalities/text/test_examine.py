@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tl_keras.data import ragged
+from tl_keras.data.batching import ragged
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.text import examine, prepare, scripts
 from tl_keras.modalities.text.config import TextConfig
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, ragged
+from tl_keras.data.batching import batches, ragged
+from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.text import explain, prepare
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.marking import words as marking

@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.paths import check_extras
-from tl_keras.data import ragged
-from tl_keras.data.inputs import Inputs, of_examples
+from tl_keras.data.batching import ragged
+from tl_keras.data.batching.inputs import Inputs, of_examples
 from tl_keras.export.formats import flatbuffer
 from tl_keras.modalities.text import mediapipe, prepare, tokens
 from tl_keras.modalities.text.config import TextConfig, refused

@@ -20,8 +20,8 @@ from small_nets import tf_decode
 
 from tl_keras.backbones import from_file
 from tl_keras.config.export import ExportConfig
-from tl_keras.data import batches
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.prepared import Data
 from tl_keras.export import export, proof
 from tl_keras.export.description import Description

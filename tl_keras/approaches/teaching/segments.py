@@ -6,7 +6,7 @@ Does not import TensorFlow, so that a mistake in `--segment` is reported at once
 from pathlib import Path
 
 from tl_keras import tasks
-from tl_keras.config.difference import first_difference
+from tl_keras.config.earlier.difference import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
 from tl_keras.run import folder as runs

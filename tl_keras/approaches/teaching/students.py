@@ -10,8 +10,8 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.segments import student_of
+from tl_keras.data.batching.inputs import CORES
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import CORES
 from tl_keras.jobs import job, local
 from tl_keras.jobs.local import Child, Failure
 from tl_keras.run.result.whole import Result

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tl_keras.data.ragged import lengths_of, padded
+from tl_keras.data.batching.ragged import lengths_of, padded
 
 
 def feed(interpreter: Interpreter, example: np.ndarray) -> None:

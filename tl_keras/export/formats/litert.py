@@ -8,8 +8,8 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from tl_keras import tasks
-from tl_keras.data.batches import examples_of
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching.batches import examples_of
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export.formats import flatbuffer
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras.data import batches
-from tl_keras.data.inputs import Inputs
+from tl_keras.data.batching import batches
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.export.formats import saved_model
 from tl_keras.export.formats.saved_model import Abstains
 

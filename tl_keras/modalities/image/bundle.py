@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.data.batches import evaluation
-from tl_keras.data.inputs import CORES
+from tl_keras.data.batching.batches import evaluation
+from tl_keras.data.batching.inputs import CORES
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
 from tl_keras.modalities.image import golden

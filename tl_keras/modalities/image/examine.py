@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.doctor import rare_answers
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.batches import examples_of
+from tl_keras.data.batching.batches import examples_of
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.image.augment import augment, mix, num_columns
 from tl_keras.run.files import replacing, write_json
 from tl_keras.training.network import freeze

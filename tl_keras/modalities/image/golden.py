@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
 from tl_keras import tasks
-from tl_keras.data.batches import examples_of
+from tl_keras.data.batching.batches import examples_of
 from tl_keras.export.description import Examples
 from tl_keras.modalities.image import prepare
 from tl_keras.modalities.image.config import ImageConfig

@@ -15,7 +15,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.data import contents
-from tl_keras.data.inputs import CORES, Inputs
+from tl_keras.data.batching.inputs import CORES, Inputs
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
 from tl_keras.modalities.text import golden, tokens

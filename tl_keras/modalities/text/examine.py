@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.doctor import rare_answers
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.data.wording import number_of
 from tl_keras.modalities.text import copies, scripts, tokens
 from tl_keras.modalities.text.config import TextConfig

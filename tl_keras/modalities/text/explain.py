@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import ragged
+from tl_keras.data.batching import ragged
+from tl_keras.data.batching.inputs import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs
 from tl_keras.maybe import Maybe
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.augment import augment, num_columns

@@ -17,8 +17,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tl_keras.data import contents
-from tl_keras.data.batches import examples_of
-from tl_keras.data.ragged import lengths_of
+from tl_keras.data.batching.batches import examples_of
+from tl_keras.data.batching.ragged import lengths_of
 from tl_keras.export.description import Examples
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.device import predict

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_keras.data.batches import read_chunks
-from tl_keras.data.inputs import CORES, Inputs
-from tl_keras.data.ragged import lengths_of
+from tl_keras.data.batching.batches import read_chunks
+from tl_keras.data.batching.inputs import CORES, Inputs
+from tl_keras.data.batching.ragged import lengths_of
 from tl_keras.export import parity
 from tl_keras.export.description import Description
 from tl_keras.export.formats import litert, metadata, saved_model

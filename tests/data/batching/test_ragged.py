@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.data import batches, ragged
-from tl_keras.data.inputs import Inputs, Training
+from tl_keras.data.batching import batches, ragged
+from tl_keras.data.batching.inputs import Inputs, Training
 
 LENGTHS = (3, 12, 1, 8, 25)
 

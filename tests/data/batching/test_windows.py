@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tl_keras.config import text as configs
-from tl_keras.data.inputs import of_examples, over_windows
+from tl_keras.data.batching.inputs import of_examples, over_windows
 from tl_keras.modalities.text.prepare import prepare, shortened, windows
 
 START, END = 101, 102

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.data import ragged
-from tl_keras.data.ragged import Ragged
+from tl_keras.data.batching import ragged
+from tl_keras.data.batching.ragged import Ragged
 
 
 @dataclass(frozen=True)

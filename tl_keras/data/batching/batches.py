@@ -23,8 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
-from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import (
+from tl_keras.data.batching.inputs import (
     CORES,
     Arrays,
     Inputs,
@@ -34,7 +33,9 @@ from tl_keras.data.inputs import (
     unconverted,
     untuned,
 )
-from tl_keras.data.ragged import Ragged, padded
+from tl_keras.data.batching.order import order_of
+from tl_keras.data.batching.ragged import Ragged, padded
+from tl_keras.data.examples import Dataset
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
@@ -282,7 +283,7 @@ def of_activations(
     weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
     first_array = tf.nest.flatten(arrays)[0]
     lengths = first_array.lengths if isinstance(first_array, Ragged) else None
-    order = _order(labels, how, tf.constant(epoch), lengths).numpy()
+    order = order_of(labels, how, tf.constant(epoch), lengths).numpy()
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
         chosen = order[step * size : (step + 1) * size]
@@ -306,62 +307,9 @@ def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     epoch, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
     numbers = inputs.numbers(how, how.view(epoch))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
-    order = tf.gather(_order(inputs.labels, how, epoch, inputs.lengths), positions)
+    order = tf.gather(order_of(inputs.labels, how, epoch, inputs.lengths), positions)
     rows = (tf.fill(tf.shape(order), epoch), positions, order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)
-
-
-def _order(
-    labels: np.ndarray, how: Training, epoch: tf.Tensor, lengths: np.ndarray | None = None
-) -> tf.Tensor:
-    """Returns the indices of the examples of an epoch in training order, `(examples,) int64`.
-
-    If `how.balance` is `oversample`, all strata, such as classes, occur equally often. Then some
-    examples are repeated and others are left out.
-
-    Args:
-      lengths: the length of each example if their lengths differ; examples of similar length are
-        then in the same batch.
-    """
-    seed = tf.stack([tf.constant(2 * how.seed + 1, tf.int32), epoch])
-    order = _shuffled(labels, how, seed)
-    return order if lengths is None else _bucketed(order, lengths, how.batch_size, seed)
-
-
-WINDOW = 16  # Batches whose examples are sorted by length together.
-
-
-def _bucketed(order: tf.Tensor, lengths: np.ndarray, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
-    """Returns the order changed such that the examples of a batch have similar lengths.
-
-    The examples of `WINDOW` batches are sorted by length and divided into batches again. Then the
-    batches are shuffled. Examples of an incomplete last batch stay at the end.
-    """
-    size = min(batch_size, len(lengths))
-    count = len(lengths) // size * size
-    whole, rest = order[:count], order[count:]
-    windows = tf.range(count, dtype=tf.int64) // (size * WINDOW)
-    by_length = windows * (int(lengths.max()) + 1) + tf.gather(lengths, whole)
-    batches = tf.reshape(tf.gather(whole, tf.argsort(by_length, stable=True)), (-1, size))
-    batches = tf.random.experimental.stateless_shuffle(batches, seed + [0, 1_000_000_007])
-    return tf.concat([tf.reshape(batches, (-1,)), rest], 0)
-
-
-def _shuffled(labels: np.ndarray, how: Training, seed: tf.Tensor) -> tf.Tensor:
-    count = len(labels)
-    if how.balance != "oversample":
-        return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-    # Strata, such as classes, take turns. Each is shuffled, then shuffled again when it is used up.
-    strata = tasks.of(how.task, "targets").strata(labels)
-    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
-    share = -(-count // len(members))
-    rows = []
-    for i, member in enumerate(members):
-        shape = (-(-share // len(member)), len(member))
-        shuffles = tf.argsort(tf.random.stateless_uniform(shape, seed + [i, 7]))
-        rows.append(tf.reshape(tf.gather(member, shuffles), (-1,))[:share])
-    flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
-    return tf.random.experimental.stateless_shuffle(flat, seed)
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:

@@ -7,10 +7,11 @@ from PIL import Image
 
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.text import from_tree
-from tl_keras.data import batches, store
-from tl_keras.data import inputs as inputs_module
+from tl_keras.data import store
+from tl_keras.data.batching import batches, order
+from tl_keras.data.batching import inputs as inputs_module
+from tl_keras.data.batching.inputs import Inputs, free_memory, prepared_split
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.data.inputs import Inputs, free_memory, prepared_split
 from tl_keras.modalities.image.check import Checked
 from tl_keras.tasks.classification import targets as targets_of
 
@@ -132,8 +133,8 @@ def test_oversampling_of_one_in_a_thousand_starts_at_once():
     # Building a graph with an operation for each repeat would take minutes.
     labels = np.zeros(20_000, np.int64)
     labels[:2] = 1
-    order = batches._order(labels, how(2, balance="oversample"), tf.constant(0))
-    np.testing.assert_array_equal(np.bincount(labels[order.numpy()]), [10_000, 10_000])
+    indices = order.order_of(labels, how(2, balance="oversample"), tf.constant(0))
+    np.testing.assert_array_equal(np.bincount(labels[indices.numpy()]), [10_000, 10_000])
 
 
 def test_weights_are_inverse_to_class_sizes_with_mean_1():

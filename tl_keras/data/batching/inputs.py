@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import contents, ragged, store, windows
+from tl_keras.data import contents, store
+from tl_keras.data.batching import ragged, windows
 from tl_keras.data.examples import Dataset
 from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
