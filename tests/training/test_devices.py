@@ -16,7 +16,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
 from tl_keras.training.network import model as models
-from tl_keras.training.adapt import _devices
+from tl_keras.training.adapt import devices_of
 from tl_keras.config.whole import FitConfig, RunConfig
 from tl_keras.run.run import Run
 from tl_keras.training.learner import Settings, learner
@@ -35,11 +35,11 @@ def test_two_devices_train_like_one_and_keep_equal_weights(tmp_path):
     run_with_two_devices(
         """
 run = Run(Path(sys.argv[1]), RunConfig(data={"source": "digits"}), "pretrain")
-devices = _devices(run, 2)
+devices = devices_of(run, 2)
 assert devices.num_replicas_in_sync == run.record["devices"] == 2
 for asked, message in ((1, "fit.batch_size: expected at least one"), (2, "began on 3 devices")):
     try:
-        _devices(run, asked)
+        devices_of(run, asked)
         raise AssertionError(message)
     except ValueError as error:
         assert message in str(error)
@@ -110,4 +110,26 @@ assert tables[0] == tables[1]
 assert unbroken.result["devices"] == 2
 """,
         *(tmp_path, quick["model"]["backbone"]),
+    )
+
+
+def test_two_devices_learn_without_labels(tmp_path):
+    run_with_two_devices(
+        """
+import tl_keras
+sizes = {"layers": 1, "width": 8, "heads": 2, "inner": 8, "positions": 16}
+run = tl_keras.pretrain(
+    {
+        "data": {"source": "intents"},
+        "model": {"backbone": "BERT", "options": sizes},
+        "pretrain": {"objective": "masked_language", "vocabulary": 100},
+        "fit": {"epochs": 2, "learning_rate": 0.02, "batch_size": 64},
+        "cache": {"path": sys.argv[1] + "/cache"},
+    },
+    sys.argv[1] + "/run",
+)
+assert run.result.devices == 2
+assert run.result.pretraining.val["perplexity"] < 70
+""",
+        tmp_path,
     )
