@@ -24,7 +24,6 @@ from tl_keras.data.prepared import Data, prepared_again
 from tl_keras.export import step as exports
 from tl_keras.jobs import job
 from tl_keras.report.pages import page
-from tl_keras.run import folder as runs
 from tl_keras.run import machine
 from tl_keras.run.files import write_csv
 from tl_keras.run.folder import opened
@@ -33,6 +32,7 @@ from tl_keras.run.result.folds import CrossValidation, FoldRecord, Spread
 from tl_keras.run.result.training import Chosen
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
+from tl_keras.run.trained import as_trained
 from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
@@ -197,7 +197,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
         job.prepare(whole, part=ALL, fingerprint=fingerprint, began=began)
         best_model(whole, part, backbones.initial(config))
     record = whole.record
-    best = runs.as_trained(whole)
+    best = as_trained(whole)
     trial = configs.load(whole.workdir / "search" / record["search"]["best"] / "config.yaml")
     config = with_auto_resolved(trial, part)
     chosen = Chosen.model_validate(record["chosen"])

@@ -15,10 +15,10 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.label_names import nearly_equal
 from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.wording import left_out
-from tl_keras.run.folder import for_new_examples
 from tl_keras.run.lineage import trained_before, trained_on
 from tl_keras.run.result.part import Scores
 from tl_keras.run.run import Run
+from tl_keras.run.trained import for_new_examples
 from tl_keras.training import features
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference

@@ -29,13 +29,13 @@ from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
 from tl_keras.modalities import part
 from tl_keras.report.pages import page
-from tl_keras.run import folder as runs
 from tl_keras.run import machine
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import opened
 from tl_keras.run.result.teaching import LabelCounts, Labels, Round, Teacher, UnlabelledCounts
 from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run, read_json
+from tl_keras.run.trained import of_students
 from tl_keras.training import backbone as backbones
 from tl_keras.training import evaluation, features
 from tl_keras.training.evaluation import Answers
@@ -132,7 +132,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
         students.prepare(run, folder, data.dataset, examples, labels, began)
         students.train_students(run, folder, number)
         teacher, name = merge_round(run, folder, for_students, teacher, held_out)
-        config = runs.of_students(run.config, run.workdir)  # The next teacher is a student.
+        config = of_students(run.config, run.workdir)  # The next teacher is a student.
         if name == TEACHER:
             logging.info(
                 "%s: no merged or single student model is better than the teacher model, so the "
@@ -157,7 +157,7 @@ def _students_begin(run: Run, data: Data, examples: Sequence[Example]) -> Mappin
     every = [*dataset.splits["train"], *examples]
     prepare = part(config.modality, "prepare")
     prepare.for_students(config.settings, _contents(dataset, every), run.workdir)
-    config = runs.of_students(run.config, run.workdir)
+    config = of_students(run.config, run.workdir)
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
     backbones.check_same(run, config.model, backbone, STUDENTS)

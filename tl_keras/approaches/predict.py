@@ -17,8 +17,8 @@ from tl_keras.data.paths import printable
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
 from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
-from tl_keras.run.folder import for_new_examples
 from tl_keras.run.run import Run
+from tl_keras.run.trained import for_new_examples
 from tl_keras.training import features
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference

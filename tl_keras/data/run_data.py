@@ -9,8 +9,8 @@ from tl_keras.data.load import load
 from tl_keras.data.prepared import Data, prepared, prepared_again
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
-from tl_keras.run import folder as runs
 from tl_keras.run.run import Run
+from tl_keras.run.trained import as_trained
 
 
 def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
@@ -56,7 +56,7 @@ def for_model(run: Run, data: Data) -> tuple[Run, Data]:
     After a search, these are the settings of the best trial. Its image size may differ from that
     of the run's config. After the command parallel, they are the settings of the students.
     """
-    trained = runs.as_trained(run)
+    trained = as_trained(run)
     if trained.config.settings == run.config.settings:
         return trained, data
     return trained, prepared_again(data, trained.config)

@@ -34,14 +34,13 @@ from tl_keras.training.architecture import (
     with_random_head,
 )
 from tl_keras.training.fit import Fit
-from tl_keras.training.head import Head
 from tl_keras.training.learner import learner
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference
 from tl_keras.training.network.freeze import Freeze
 from tl_keras.training.plan import Plan
-from tl_keras.training.starting_head import head_of, head_of_strength
+from tl_keras.training.starting_head import head_of, head_of_strength, set_start
 from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 
 
@@ -225,7 +224,7 @@ def head_then_suffix(
     suffix: Any = None
     epochs = 0
     if tunes and (choose or candidates.may_gain(run, by_name["head"], plan.margin)):
-        _start(arch, config, plan, head)
+        set_start(arch, config, plan, head)
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
@@ -270,7 +269,7 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     if chosen.kept == "head":
         models.start_from(model, arch.initial, head, config.model.dropout)
     else:
-        _start(arch, config, plan, head)
+        set_start(arch, config, plan, head)
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
@@ -281,20 +280,6 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     models.fold_temperature(model, chosen.temperature)
     run.add(model=described(model, config, depth, chosen.kept, arch.earlier))
     return model
-
-
-def _start(arch: Architecture, config: RunConfig, plan: Plan, head: Head) -> None:
-    """Sets the weights from which fine-tuning starts.
-
-    With a converged head, the loss on a few hundred examples is almost 0, and no gradient is left.
-    So texts start from a more regularised head.
-
-    Args:
-      head: the head of the head-only model.
-    """
-    if plan.start == "regularised" and head.regularisation < plan.strength:
-        head = head_of_strength(arch, config, plan.strength)
-    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
 
 
 def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:

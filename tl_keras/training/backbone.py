@@ -15,9 +15,9 @@ from tl_keras.data.prepared import Data
 from tl_keras.modalities import part
 from tl_keras.run.budget import has_unfinished_search
 from tl_keras.run.files import replacing
-from tl_keras.run.folder import as_trained
 from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
+from tl_keras.run.trained import as_trained
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
 

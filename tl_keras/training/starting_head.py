@@ -17,6 +17,8 @@ from tl_keras.training import head as heads
 from tl_keras.training.activations import activations, kept_cuts
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, reading
 from tl_keras.training.head import Head, Recipe
+from tl_keras.training.network import model as models
+from tl_keras.training.plan import Plan
 
 
 def head_of(arch: Architecture, config: RunConfig) -> Head:
@@ -75,6 +77,20 @@ def head_of_strength(
     pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]
     with arch.run.timed("head"):
         return heads.refit_head(pooled, labels, _recipe(arch, config), regularisation)
+
+
+def set_start(arch: Architecture, config: RunConfig, plan: Plan, head: Head) -> None:
+    """Sets the weights from which fine-tuning starts.
+
+    With a converged head, the loss on a few hundred examples is almost 0, and no gradient is left.
+    So texts start from a more regularised head.
+
+    Args:
+      head: the head of the head-only model.
+    """
+    if plan.start == "regularised" and head.regularisation < plan.strength:
+        head = head_of_strength(arch, config, plan.strength)
+    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
 
 
 def _recipe(arch: Architecture, config: RunConfig) -> Recipe:

@@ -12,6 +12,7 @@ from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.run import Run
+from tl_keras.run.trained import of_students
 
 KIND = "segment"
 
@@ -27,7 +28,7 @@ def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
     # A student chooses by few human labels, so views of validation are not computed.
     by = tasks.of(config.task, "names").CHOOSE_WITHOUT_VIEWS
     fit = config.fit.model_copy(update={"choose_by": by})
-    config = runs.of_students(config, folder.parent).model_copy(update={"fit": fit})
+    config = of_students(config, folder.parent).model_copy(update={"fit": fit})
     return Run(folder / f"segment_{segment}", config, KIND)
 
 

@@ -15,6 +15,7 @@ from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
 from tl_keras.run.lineage import run_of
+from tl_keras.run.trained import as_trained
 from tl_keras.tasks.heads import Earlier, Head
 
 DROPOUT = "dropout"
@@ -55,7 +56,7 @@ def _of_another(config: ModelConfig) -> str:
     folder = run_of(config.weights)
     if folder is None:
         return ""
-    earlier = runs.as_trained(runs.load(folder)).config.model
+    earlier = as_trained(runs.load(folder)).config.model
     if (earlier.backbone, earlier.options) == (config.backbone, config.options):
         return ""
     return (
