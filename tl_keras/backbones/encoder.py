@@ -85,7 +85,7 @@ def auto_values(num_train: int) -> dict[str, Any]:
     Args:
       num_train: number of training examples.
     """
-    epochs = round(min(24.0, max(2.0, 90 / num_train**0.5)))
+    epochs = round(min(24.0, max(2.0, 68 / num_train**0.5)))
     return {
         "freeze": EMBEDDINGS,
         "epochs": epochs,
