@@ -133,6 +133,8 @@ def _repaired():
         "model_int8.tflite",
         690_000,
         interval=[0.88, 0.96],
+        longest=64,
+        cut=0.02,
         n=151,
         val=verdict(0.01),
         undecided=77,

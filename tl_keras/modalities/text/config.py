@@ -113,7 +113,8 @@ class TextConfig(Section):
     length: Annotated[int, Field(ge=SHORTEST, le=8192)] | Auto = Field(
         "auto",
         description="Largest number of tokens of a text, with the tokens for its start and its "
-        "end. The rest of a longer text is cut off. auto: as many as the backbone takes.",
+        "end. In training, the rest of a longer text is cut off; a prediction for it is the mean "
+        "over windows of this length. auto: as many as the backbone takes.",
         json_schema_extra={"unit": "tokens"},
     )
     vocabulary: Maybe[Text] = Field(
