@@ -333,7 +333,7 @@ def test_impossible_limit_names_the_nearest_value(wanted, tmp_path):
 def test_a_head_that_cannot_be_beaten_ends_the_search_after_one_trial(
     wanted, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(choice, "can_lose", lambda _: False)
+    monkeypatch.setattr(choice, "can_lose", lambda *_: False)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
     assert [(r["kept"], r["left_out"]) for r in records(run)] == [("head", True)]
@@ -471,8 +471,8 @@ def test_tuner_gets_the_scores_of_fine_tuned_weights(wanted, tmp_path, monkeypat
         tell(oracle, trial, score)
 
     monkeypatch.setattr(tuner, "tell", note)
-    monkeypatch.setattr(choice, "choose", lambda _: "head")
-    monkeypatch.setattr(choice, "can_lose", lambda _: True)
+    monkeypatch.setattr(choice, "choose", lambda *_: "head")
+    monkeypatch.setattr(choice, "can_lose", lambda *_: True)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
     assert len({r["score"] for r in records(run)}) == 1
