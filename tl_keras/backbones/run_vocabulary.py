@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from tl_keras.backbones.table import TRAINED
 from tl_keras.modalities.text.config import KEPT
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
+from tl_keras.modalities.text.tokens.vocabulary import EMBEDDED
 
 CONFIG = "config.yaml"
 
@@ -73,6 +74,8 @@ def check(settings: Any, weights: str) -> None:
     trained = find(weights)
     if trained is None or settings.vocabulary in (None, trained):
         return
+    if settings.vocabulary not in EMBEDDED and not Path(settings.vocabulary).exists():
+        return  # A finished run is loaded without it. Whoever reads it reports that it is missing.
     own, other = (vocabularies.read(location) for location in (trained, settings.vocabulary))
     # The rows of the table are in the order of the ids, whatever they were in the first weights.
     if replace(own, order=()) != replace(other, order=()):
