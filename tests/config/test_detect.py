@@ -182,3 +182,10 @@ def test_detection_imports_nothing_slow(tmp_path):
         "sys.exit(bool({'tensorflow', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_data_of_a_text_backbone_are_texts(tmp_path):
+    tree = {"data": {"path": str(tmp_path / "none")}, "model": {"backbone": "StaticEmbedding"}}
+    assert text.from_tree(tree).modality == "text"
+    tree["model"] = {"backbone": "MobileNet"}
+    assert text.from_tree(tree).modality == "image"

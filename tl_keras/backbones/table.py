@@ -168,6 +168,12 @@ def _first(names: Sequence[str]) -> str:
     return " or ".join(few) + (" or another one" if len(few) < len(names) else "")
 
 
+def modality_of(name: Any) -> str | None:
+    """Returns the modality of the examples that a backbone takes; None if it is not listed."""
+    known = isinstance(name, str) and name in BACKBONES
+    return str(module_of(name).MODALITY) if known else None
+
+
 def _is_listed(name: str) -> bool:
     """Returns whether a module builds the backbone, and not `from_file` from a .keras file."""
     return name in BACKBONES or model_file.is_folder(name)

@@ -5,6 +5,7 @@ immutable and forbid unknown fields. A config file contains only what differs fr
 Importing this module imports no Keras.
 """
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, create_model, field_validator, model_validator
@@ -56,6 +57,10 @@ else:
     )
 
 
+def _is_missing(path: Any) -> bool:
+    return isinstance(path, str | os.PathLike) and not os.path.exists(os.path.expanduser(path))
+
+
 def _is_open(value: Any) -> bool:
     return value is None or value == "auto"
 
@@ -97,6 +102,9 @@ class RunConfig(_Examples):
         if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
             return tree
         modality = detect.modality_of(tree["data"])
+        if modality == "auto" and _is_missing(tree["data"].get("path")):
+            # A later message says that the data are missing; the modality must not be the first.
+            modality = table.modality_of((tree.get("model") or {}).get("backbone")) or modality
         if modality not in MODALITIES:
             return tree
         tree = {**tree, "data": {**tree["data"], "modality": modality}}
