@@ -97,7 +97,7 @@ WRONG = [
     ),
     ("quickstart --set=fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
     (
-        "finetune --data=list.csv --set=model.backbone=StaticEmbedding",
+        "finetune --data=list.csv --set=model.backbone=StaticEmbedding --set=data.modality=image",
         "model.backbone: StaticEmbedding takes examples of the modality 'text', but the modality "
         "of the data is 'image'; ",
     ),

@@ -15,8 +15,7 @@ from tl_keras.approaches.teaching import student
 from tl_keras.config import text as configs
 from tl_keras.jobs import job, local
 from tl_keras.modalities.text.tokens import vocabulary
-from tl_keras.run import folder as runs
-from tl_keras.run import marks
+from tl_keras.run import marks, trained
 from tl_keras.training.network import model as models
 
 GOOD, BAD = ("good", "great", "fine", "nice"), ("awful", "dull", "sad", "poor")
@@ -103,7 +102,7 @@ def test_the_vocabulary_is_of_the_training_texts(taught):
 
 
 def test_students_begin_with_the_rows_of_their_tokens(taught, texts):
-    config = runs.of_students(configs.from_tree(texts), taught.workdir)
+    config = trained.of_students(configs.from_tree(texts), taught.workdir)
     table = models.pretrained(config.model, config.settings).get_layer("embeddings_tokens")
     whole = models.pretrained(config.model, configs.from_tree(texts).settings)
     rows = [TOKENS.index(token) for token in vocabulary.read(config.settings.vocabulary).tokens]
