@@ -7,7 +7,7 @@ from tl_keras.data.batching.ragged import lengths_of, padded
 
 
 def feed(interpreter: Interpreter, example: np.ndarray) -> None:
-    """Sets the input of an interpreter to one prepared example, and makes the interpreter ready.
+    """Sets the input of an interpreter, whose tensors are allocated, to one prepared example.
 
     If the file takes examples of any length, zeros at the end of the example are left out, because
     they are padding.
@@ -18,5 +18,5 @@ def feed(interpreter: Interpreter, example: np.ndarray) -> None:
     shape = (1, *example.shape)
     if tuple(entrance["shape"]) != shape:
         interpreter.resize_tensor_input(entrance["index"], shape)
-    interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
     interpreter.set_tensor(entrance["index"], example[None])

@@ -224,6 +224,7 @@ def _statistics(
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
+    interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     tensors = {int(i) for operator in graph.operators for i in operator.outputs}
     tensors |= set(map(int, graph.inputs))  # Some modalities have float inputs.
