@@ -4,7 +4,7 @@ The model has one input, token ids. The mask and the positions are computed from
 exists after every block: see `training.network.cuts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from tl_keras.backbones.applications import with_stable_names
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 POOLING = ("mean", "first")
 EMBEDDINGS = "embeddings"  # Name of the block of the embeddings.
@@ -72,6 +73,15 @@ def encoder(name: str, sizes: Sizes, num_tokens: int, dtype: str = "float32") ->
     x = pooled(keras.ops.cast(x, "float32"), is_token, sizes.pooling)
     features = keras.layers.Activation("linear", dtype="float32", name="features")(x)
     return with_stable_names(keras.Model(token_ids, features), name)
+
+
+def with_weights(
+    backbone: "keras.Model", arrays: Iterable[tuple[str, list["np.ndarray"]]]
+) -> "keras.Model":
+    """Returns the backbone, after setting the weights of the named layers."""
+    for layer, values in arrays:
+        backbone.get_layer(layer).set_weights(values)
+    return backbone
 
 
 def auto_values(num_train: int) -> dict[str, Any]:

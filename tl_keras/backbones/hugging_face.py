@@ -87,9 +87,7 @@ def build(
 def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.Model":
     """Returns the folder's model with its weights."""
     backbone = build(name, options, settings)
-    for layer, arrays in from_folder(name, options, settings, name):
-        backbone.get_layer(layer).set_weights(arrays)
-    return backbone
+    return encoder.with_weights(backbone, from_folder(name, options, settings, name))
 
 
 def from_folder(

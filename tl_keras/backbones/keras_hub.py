@@ -154,12 +154,9 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
     Raises:
       ValueError: see `from_folder`.
     """
-    backbone = build(name, options, settings)
-    folder = folder_of(name)
+    backbone, folder = build(name, options, settings), folder_of(name)
     assert folder is not None
-    for layer, arrays in from_folder(name, options, settings, folder):
-        backbone.get_layer(layer).set_weights(arrays)
-    return backbone
+    return encoder.with_weights(backbone, from_folder(name, options, settings, folder))
 
 
 def from_folder(

@@ -157,9 +157,7 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
     folder, family = download(name), hugging_face_files.FAMILIES["bert"]
     sizes = sizes_of(name, options)
     arrays = hugging_face_files.named(folder, sizes, family, settings, vocabulary=VOCABULARY)
-    for layer, values in arrays:
-        backbone.get_layer(layer).set_weights(values)
-    return backbone
+    return encoder.with_weights(backbone, arrays)
 
 
 def download(name: str) -> str:

@@ -1,16 +1,15 @@
 """The golden images: `check.py` finds planted faults, and accepts a device without faults."""
 
 import hashlib
-import importlib
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from device_check import runner
 from PIL import Image
 
 from tl_keras.data import run_data
@@ -43,20 +42,7 @@ def examples(finished_run, tmp_path_factory) -> Examples:
 @pytest.fixture
 def check(monkeypatch, capsys):
     """Runs `check.py` of a folder; returns its exit status and what it printed."""
-
-    def run(folder: Path, *flags: str, **patches) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["check.py", *flags])
-        with pytest.raises(SystemExit) as ended, monkeypatch.context() as patched:
-            patched.syspath_prepend(str(folder))
-            for name in ("predict", "check"):
-                patched.delitem(sys.modules, name, raising=False)
-            script = importlib.import_module("check")
-            for name, patch in patches.items():
-                patched.setattr(script, name, patch(getattr(script, name)))
-            script.main()
-        return ended.value.code, "".join(capsys.readouterr())
-
-    return run
+    return runner(monkeypatch, capsys, ("predict", "check"))
 
 
 def differs(said: str, name: str) -> bool:

@@ -1,15 +1,14 @@
 """The golden texts: `check.py` finds planted faults, and accepts a device without faults."""
 
 import hashlib
-import importlib
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from device_check import runner
 from text_devices import SENTENCES
 
 from tl_keras.export.description import Examples
@@ -22,20 +21,7 @@ from tl_keras.modalities.text.tokens import wordpiece
 @pytest.fixture
 def check(monkeypatch, capsys):
     """Runs `check.py` of a folder; returns its exit status and what it printed."""
-
-    def run(folder: Path, *flags: str, **patches) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["check.py", *flags])
-        with pytest.raises(SystemExit) as ended, monkeypatch.context() as patched:
-            patched.syspath_prepend(str(folder))
-            for name in ("predict", "check", "wordpiece"):
-                patched.delitem(sys.modules, name, raising=False)
-            script = importlib.import_module("check")
-            for name, patch in patches.items():
-                patched.setattr(script, name, patch(getattr(script, name)))
-            script.main()
-        return ended.value.code, "".join(capsys.readouterr())
-
-    return run
+    return runner(monkeypatch, capsys, ("predict", "check", "wordpiece"))
 
 
 def content_of(folder: Path) -> dict:

@@ -1,12 +1,9 @@
 """Writes `export/device/`: code that runs the shipped file on a device, and images to check it."""
 
-import hashlib
 import importlib.resources
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -16,15 +13,15 @@ from tl_keras.data.batching.batches import evaluation
 from tl_keras.data.batching.inputs import CORES
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
+from tl_keras.modalities import device_folder
 from tl_keras.modalities.image import golden
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.decoding.pillow import quiet_pillow
 from tl_keras.modalities.image.device import predict
-from tl_keras.run.files import write_json, write_text
+from tl_keras.run.files import write_json
 from tl_keras.run.result.exports import OnFiles
 
 FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
-COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
 TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
 BATCH = 64
@@ -123,16 +120,9 @@ def write(
       measured: score, size and latency of the file as Markdown, for the README.
     """
     folder.mkdir()
-    for name in COPIED:
-        shutil.copyfile(str(FOLDER / name), folder / name)
     values = {**words(spec), **about, "measured": measured}
-    for name in FILLED:
-        text = Template((FOLDER / name).read_text(encoding="utf-8"))
-        # `safe`, because a dollar sign may also be Kotlin or shell code.
-        write_text(folder / name, text.safe_substitute(values))
-    content = file.read_bytes()
-    model = {"model_bytes": len(content), "model_sha256": hashlib.sha256(content).hexdigest()}
-    write_json(folder / "spec.json", {**spec, **model})
+    device_folder.fill(folder, FOLDER, FILLED, values)
+    write_json(folder / "spec.json", {**spec, **device_folder.identity_of(file)})
     golden.write(folder / "golden", file, spec, examples, TASKS[0])
 
 
@@ -143,9 +133,6 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
       spec: the result of `spec_of`.
     """
     fit, antialias, size = spec["resize"], spec["antialias"], spec["image_size"]
-    integer = spec["format"] == "int8"
-    threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
-    batch = "any" if spec["batch"] == "dynamic" else spec["batch"]
     return {
         "image_size": size,
         "resize": fit,
@@ -162,23 +149,5 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         if antialias
         else "without antialiasing",
         "tf_words": " with `antialias=True`" if antialias else "",
-        "format": spec["format"],
-        "classes": len(spec["labels"]),
-        "output": output,
-        "batch": batch,
-        "scale_words": ". Divide the uint8 values by 256 to get probabilities. A probability is "
-        "never 1, and the probabilities sum to 1 only approximately."
-        if integer
-        else ".",
-        "abstain_words": ""
-        if threshold is None
-        else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
-        f"{threshold:.4g} or more; otherwise 1: the model abstains, and its answer should not be "
-        "used.\n",
-        "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
+        **device_folder.answer_words(spec),
     }
-
-
-def _c_string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
-    return f'"{escaped}"'

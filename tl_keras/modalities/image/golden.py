@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
 from tl_keras import tasks
 from tl_keras.data.batching.batches import examples_of
 from tl_keras.export.description import Examples
+from tl_keras.modalities import device_folder
 from tl_keras.modalities.image import prepare
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
@@ -86,7 +86,7 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
     candidates = _candidates(answer, spec, examples)
     inputs = [candidate.pixels for candidate in candidates]
     expected = [answer(pixels) for pixels in inputs]
-    allowed = _tolerances(inputs, expected, answer, _answering(_without_xnnpack(file)))
+    allowed = _tolerances(inputs, expected, answer, _answering(device_folder.without_xnnpack(file)))
     changes = np.stack(
         [
             _changes(pixels, right, answer) / tolerance["pixels"]
@@ -110,18 +110,6 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
     shown = changes[chosen].max(axis=0, initial=0)
     missed = [name for name, change in zip([*FAULTS, LABELS], shown, strict=True) if change <= 1]
     write_json(folder / "golden.json", {"images": images, "undetected": missed})
-
-
-def _without_xnnpack(file: Path) -> Interpreter:
-    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
-
-    XNNPACK, which LiteRT uses by default, rounds differently. The difference between the two
-    imitates the difference between two processors.
-    """
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
-    return interpreter
 
 
 def _answering(interpreter: Any) -> Answer:

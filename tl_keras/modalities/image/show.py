@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from tl_keras.modalities.image.decoding.pillow import FORMATS, quiet_pillow, upright_rgb
-from tl_keras.report.drawings.markup import escape, facts, note, table
-from tl_keras.report.drawings.words import NOTHING, count, counted, is_number, number, percent
+from tl_keras.report.drawings.markup import escape
+from tl_keras.report.drawings.words import NOTHING, count, is_number, number, percent
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections.findings import SHOWN, only_first
+from tl_keras.report.sections.findings import SHOWN, measured
 from tl_keras.run.result.exports import OnFiles
 
 THUMBNAIL = 160  # px, longer side
@@ -228,7 +228,8 @@ def _sizes(sizes: dict) -> str:
         ]
         for entry in odd[:SHOWN]
     ]
-    return _measured(sizes, named, odd, ["File", "Pixels", "Why"], rows)
+    columns = ["File", "Pixels", "Why"]
+    return measured(sizes, named, columns, rows, "image with unusual size", (1,))
 
 
 def _brightness(brightness: dict) -> str:
@@ -243,20 +244,9 @@ def _brightness(brightness: dict) -> str:
         ]
         for entry in odd[:SHOWN]
     ]
-    return _measured(brightness, named, odd, ["File", "Mean, 0 to 255", "Why"], rows)
-
-
-def _measured(
-    part: dict, named: list, odd: Sequence[dict], columns: Sequence[str], rows: list[list[str]]
-) -> str:
-    if not named and not odd:
-        return ""
-    size = note(f"Measured on {counted(part['n'], 'image')}.") if is_number(part.get("n")) else ""
-    if not odd:
-        return size + facts(named)
-    unusual = "brightness or colour" if columns[1].startswith("Mean") else "size"
-    above = f"{counted(len(odd), 'image')} with unusual {unusual}{only_first(odd)}."
-    return size + facts(named) + table(above, columns, rows, numeric=(1,))
+    columns = ["File", "Mean, 0 to 255", "Why"]
+    unusual = "image with unusual brightness or colour"
+    return measured(brightness, named, columns, rows, unusual, (1,))
 
 
 def _range(values: Any) -> str:

@@ -1,6 +1,5 @@
 """Writes `export/device/`: code that runs the shipped file on a device, and texts to check it."""
 
-import hashlib
 import importlib.resources
 import shutil
 import tempfile
@@ -8,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from tl_keras.data import contents
 from tl_keras.data.batching.inputs import CORES, Inputs
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
+from tl_keras.modalities import device_folder
 from tl_keras.modalities.text import golden, tokens
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.device import predict
@@ -27,7 +26,6 @@ from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.exports import OnFiles
 
 FOLDER = importlib.resources.files("tl_keras.modalities.text.device")
-COPIED = ("predict.py", "check.py")
 # For a WordPiece alone, which needs no library.
 NATIVE = ("tokens.h", "classify.cc", "Tokens.kt", "TextClassifier.kt")
 TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
@@ -41,6 +39,7 @@ ONLY_PYTHON = (
     "The code in C++ and Kotlin is for WordPiece alone. The tokeniser of this model needs the "
     "library `tokenizers`, which is written in Rust.\n\n"
 )
+ABOUT_ABSTAINING = " For a text of several windows, the model abstains if the mean is 0.5 or more."
 
 Encode = Callable[[str], list[np.ndarray]]  # From a text to its windows, the model's inputs.
 
@@ -181,21 +180,15 @@ def write(
       measured: score, size and latency of the file as Markdown, for the README.
     """
     folder.mkdir()
-    for name in COPIED:
-        shutil.copyfile(str(FOLDER / name), folder / name)
     write_tokeniser(folder, spec)
     encode = predict.tokeniser(spec, folder, wordpiece.encoder)
     golden.write(folder / "golden", file, spec, encode, examples)
     is_native = spec["tokeniser"] == "wordpiece"
     values = {**words(spec, fixed_length(file)), **about, "measured": measured}
-    for name in (*(NATIVE if is_native else ()), "README.md"):
-        template = Template((FOLDER / name).read_text(encoding="utf-8"))
-        # `safe`, because a dollar sign may also be Kotlin or shell code.
-        write_text(folder / name, template.safe_substitute(values))
-    content = file.read_bytes()
-    model = {"model_bytes": len(content), "model_sha256": hashlib.sha256(content).hexdigest()}
+    templates = (*(NATIVE if is_native else ()), "README.md")
+    device_folder.fill(folder, FOLDER, templates, values)
     digest = {"vocabulary": tokens.of(spec["vocabulary"]).digest}  # not a path of this machine
-    write_json(folder / "spec.json", {**spec, **digest, **model})
+    write_json(folder / "spec.json", {**spec, **digest, **device_folder.identity_of(file)})
 
 
 def fixed_length(file: Path) -> int:
@@ -212,9 +205,6 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
       fixed: the result of `fixed_length`.
     """
     is_native = spec["tokeniser"] == "wordpiece"
-    integer = spec["format"] == "int8"
-    batch = "any" if spec["batch"] == "dynamic" else spec["batch"]
-    threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
     ids = {name: -1 if spec[name] is None else spec[name] for name in ("start", "end", "unknown")}
     flags = ("lowercase", "strip_accents", "split_chinese")
     native = (FOLDER / "native.md").read_text(encoding="utf-8") if is_native else ONLY_PYTHON
@@ -233,21 +223,7 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
         "files": FILES if is_native else "| `tokenizer.json` | the tokeniser |\n",
         "tokeniser_words": _tokeniser_words(spec),
         "frame_words": _frame_words(spec),
-        "format": spec["format"],
-        "classes": len(spec["labels"]),
-        "output": output,
-        "batch": batch,
-        "scale_words": ". Divide the uint8 values by 256 to get probabilities. A probability is "
-        "never 1, and the probabilities sum to 1 only approximately."
-        if integer
-        else ".",
-        "abstain_words": ""
-        if threshold is None
-        else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
-        f"{threshold:.4g} or more; otherwise 1: the model abstains, and its answer should not be "
-        "used. For a text of several windows, "
-        "the model abstains if the mean is 0.5 or more.\n",
-        "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
+        **device_folder.answer_words(spec, ABOUT_ABSTAINING),
     }
 
 
@@ -285,8 +261,3 @@ def _frame_words(spec: dict[str, Any]) -> str:
     if not ends:
         return "Put nothing before or after the ids."
     return f"Put the id {' and '.join(ends)} the ids of each window."
-
-
-def _c_string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
-    return f'"{escaped}"'

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tl_keras.data import contents
 from tl_keras.data.batching.batches import examples_of
 from tl_keras.data.batching.ragged import lengths_of
 from tl_keras.export.description import Examples
+from tl_keras.modalities import device_folder
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.device import predict
 from tl_keras.modalities.text.prepare import text_of
@@ -57,7 +57,7 @@ def write(
       examples: the examples to choose from.
     """
     folder.mkdir()
-    answer, plain = _answering(predict.load(file)), _answering(_without_xnnpack(file))
+    answer, plain = _answering(predict.load(file)), _answering(device_folder.without_xnnpack(file))
     candidates = _candidates(encode, answer, spec, examples)
     chosen = _most_changed(candidates, encode, answer, spec)
     variants = _variants(candidates[0])
@@ -80,18 +80,6 @@ def write(
     undetected = [name for name, is_shown in shown.items() if not is_shown]
     write_json(folder / "golden.json", {"texts": entries, "undetected": undetected})
     write_text(folder / "texts.txt", "".join(f"{text}\n" for text in texts))
-
-
-def _without_xnnpack(file: Path) -> Interpreter:
-    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
-
-    XNNPACK, which LiteRT uses by default, rounds differently. The difference between the two
-    imitates the difference between two processors.
-    """
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
-    return interpreter
 
 
 def _answering(interpreter: Any) -> Answer:

@@ -9,18 +9,17 @@ from typing import Any
 from tl_keras.data.contents import find_table, reader
 from tl_keras.modalities.text.marking.excerpts import Excerpt, Mark, excerpt, from_json
 from tl_keras.modalities.text.originals import decoded
-from tl_keras.report.drawings.markup import escape, facts, note, table
+from tl_keras.report.drawings.markup import escape
 from tl_keras.report.drawings.words import (
     NOTHING,
     count,
-    counted,
     is_number,
     listed,
     number,
     percent,
 )
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections.findings import SHOWN, only_first
+from tl_keras.report.sections.findings import SHOWN, measured
 from tl_keras.run.result.exports import OnFiles
 
 LARGEST = 4_000_000  # bytes; a larger text is not read for the report
@@ -237,7 +236,8 @@ def _lengths(lengths: dict) -> str:
         for entry in _odd(lengths)
     ]
     columns = ["File", "Beginning", "Tokens", "Why"]
-    return _measured(lengths, named, columns, rows, ODD["lengths"], (2,))
+    unusual = f"text of unusual {ODD['lengths']}"
+    return measured(lengths, named, columns, rows, unusual, (2,))
 
 
 def _scripts(scripts: dict) -> str:
@@ -250,7 +250,8 @@ def _scripts(scripts: dict) -> str:
         if isinstance(counts, dict) and counts
     ]
     rows = [[*_named(entry), escape(entry.get("why") or NOTHING)] for entry in _odd(scripts)]
-    return _measured(scripts, named, ["File", "Beginning", "Why"], rows, ODD["scripts"])
+    unusual = f"text of unusual {ODD['scripts']}"
+    return measured(scripts, named, ["File", "Beginning", "Why"], rows, unusual, ())
 
 
 def _named(entry: dict) -> list[str]:
@@ -261,21 +262,3 @@ def _named(entry: dict) -> list[str]:
 
 def _odd(part: dict) -> list[dict]:
     return (part.get("odd") or [])[:SHOWN]
-
-
-def _measured(
-    part: dict,
-    named: list[tuple[str, str]],
-    columns: Sequence[str],
-    rows: list[list[str]],
-    unusual: str,
-    numeric: Sequence[int] = (),
-) -> str:
-    if not named and not rows:
-        return ""
-    size = note(f"Measured on {counted(part['n'], 'text')}.") if is_number(part.get("n")) else ""
-    if not rows:
-        return size + facts(named)
-    odd = part.get("odd") or []
-    above = f"{counted(len(odd), 'text')} of unusual {unusual}{only_first(odd)}."
-    return size + facts(named) + table(above, columns, rows, numeric)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tl_keras.modalities import part
-from tl_keras.report.drawings.markup import escape, gallery, note, table
+from tl_keras.report.drawings.markup import escape, facts, gallery, note, table
 from tl_keras.report.drawings.words import (
     NOTHING,
     count,
@@ -108,6 +108,35 @@ def only_first(entries: Sequence[Any]) -> str:
     """Returns a phrase that says that only the first entries are shown; "" if all are shown."""
     rest = len(entries) - SHOWN
     return f"; the first {SHOWN} are shown, all are in findings.json" if rest > 0 else ""
+
+
+def measured(
+    part: dict,
+    named: Sequence[tuple[str, str]],
+    columns: Sequence[str],
+    rows: list[list[str]],
+    unusual: str,
+    numeric: Sequence[int],
+) -> str:
+    """Returns the figures of one finding and a table of its unusual examples as HTML, or "".
+
+    Args:
+      part: the finding, with the number of examples `n` and the list `odd` of unusual ones.
+      named: names and values of the figures.
+      columns: titles of the table.
+      rows: the cells of each unusual example that is shown.
+      unusual: a noun for an example, then what is unusual: `image with unusual size`.
+      numeric: positions of the columns with numbers.
+    """
+    if not named and not rows:
+        return ""
+    noun, _, what = unusual.partition(" ")
+    size = note(f"Measured on {counted(part['n'], noun)}.") if is_number(part.get("n")) else ""
+    if not rows:
+        return size + facts(list(named))
+    odd = part["odd"]
+    above = f"{counted(len(odd), noun)} {what}{only_first(odd)}."
+    return size + facts(list(named)) + table(above, columns, rows, numeric=numeric)
 
 
 def _without_near_duplicates(run: RunFiles) -> str:
