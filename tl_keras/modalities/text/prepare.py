@@ -38,10 +38,10 @@ def decoder(
       fraction: whether texts that are longer than `text.length` are cut off, as for training;
         otherwise `windows` divides them.
     """
-    length = settings.longest if fraction else None
+    length, ids_of = settings.longest if fraction else None, encoding(settings)
 
     def encode(content: bytes | np.ndarray) -> np.ndarray:
-        return encoded(text_of(np.asarray(content, object).item()), settings, length)
+        return ids_of(text_of(np.asarray(content, object).item()), length)
 
     def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         ids = tf.numpy_function(encode, [content], tf.int32, stateful=False)
@@ -55,14 +55,24 @@ def text_of(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def encoded(text: str, settings: TextConfig, length: int | None) -> np.ndarray:
-    """Returns the token ids of a text with its start and its end, `(length,) int32`.
+def encoding(settings: TextConfig) -> Callable[[str, int | None], np.ndarray]:
+    """Returns a function from a text to its token ids with start and end, `(length,) int32`.
 
-    Args:
-      length: largest number of tokens, after which the text is cut off; None for no limit.
+    The second argument of the function is the largest number of tokens, after which the text is cut
+    off; None for no limit. The vocabulary is looked up once, for all texts.
     """
-    ids = tokens.encoder(settings.vocabulary)(text)
-    return np.array(tokens.framed(ids, tokens.of(settings.vocabulary), length), np.int32)
+    vocabulary = tokens.of(settings.vocabulary)
+    encode = tokens.encoder_of(vocabulary)
+
+    def ids_of(text: str, length: int | None) -> np.ndarray:
+        return np.array(tokens.framed(encode(text), vocabulary, length), np.int32)
+
+    return ids_of
+
+
+def encoded(text: str, settings: TextConfig, length: int | None) -> np.ndarray:
+    """Returns the token ids of one text, see `encoding`."""
+    return encoding(settings)(text, length)
 
 
 def windows(ids: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
@@ -136,4 +146,5 @@ def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
     """Returns the token ids of texts that a source generated, as bytes in UTF-8."""
-    return [encoded(text_of(text), settings, None) for text in texts]
+    ids_of = encoding(settings)
+    return [ids_of(text_of(text), None) for text in texts]
