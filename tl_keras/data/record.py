@@ -34,7 +34,9 @@ def write(run: Run, dataset: Dataset) -> None:
             f"started{f' ({changed})' if changed else ''}; restore them, or choose another "
             "--workdir"
         )
-    trained = (*space.first_trials(run.config), run.config.of_students)
+    trained = [*space.first_trials(run.config)]
+    if run.config.parallel.student is not None:
+        trained.append(run.config.of_students)
     known = [refuse_leaks(dataset, trial.model) for trial in trained]
     warnings = list(dict.fromkeys(line for lines in known for line in lines))
     for line in warnings:
