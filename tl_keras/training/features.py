@@ -284,34 +284,29 @@ def compute(
 
     def fill(arrays: list[np.ndarray | None]) -> None:
         begin(requested)
+        rows_of = [
+            None if array is None else _by_example(array, cut, pass_examples)
+            for array, cut in zip(arrays, cuts, strict=True)
+        ]
         with progress(None, "features", pass_examples.count, " examples") as bar:
             for rows, batch in pass_examples.examples:
                 tensors, _ = all_prefixes.run(batch)
-                for array, position, cut in zip(arrays, positions, cuts, strict=True):
+                for array, position, cut in zip(rows_of, positions, cuts, strict=True):
                     if array is not None:
-                        values = tf.cast(tensors[position], cut.dtype).numpy()
-                        _put(array, rows, values, cut, pass_examples.lengths)
+                        array[rows] = tf.cast(tensors[position], cut.dtype).numpy()
                 bar.update(len(batch))
 
     stored = store.keep_all(config, requested, fill)
-    for i, cut in enumerate(cuts):
-        if cut.shape[0] is None:
-            whole = ragged.Ragged(stored[i].array, pass_examples.lengths)
-            stored[i] = replace(stored[i], array=whole)
+    stored = [
+        replace(kept, array=_by_example(kept.array, cut, pass_examples))
+        for kept, cut in zip(stored, cuts, strict=True)
+    ]
     return dict(zip(names, stored, strict=True))
 
 
-def _put(
-    array: np.ndarray, rows: batches.Rows, values: np.ndarray, cut: Cut, lengths: Maybe[np.ndarray]
-) -> None:
-    """Writes the activations of the examples at `rows` into the stored array."""
-    if cut.shape[0] is not None:
-        array[rows] = values
-        return
-    starts = ragged.Ragged(array, lengths).starts
-    for row, value in zip(np.arange(len(lengths))[rows], values, strict=True):
-        length = min(lengths[row], len(value))
-        array[starts[row] : starts[row] + length] = value[:length]
+def _by_example(array: Any, cut: Cut, pass_examples: PassExamples) -> Any:
+    """Returns a stored array such that its rows are examples, even if their lengths differ."""
+    return array if cut.shape[0] is not None else ragged.Ragged(array, pass_examples.lengths)
 
 
 def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunConfig) -> None:

@@ -48,6 +48,16 @@ def test_part_and_joined_keep_the_values(whole, examples):
     assert again.lengths.tolist() == list(LENGTHS)
 
 
+def test_written_examples_are_read_again(whole, examples):
+    empty = ragged.Ragged(np.zeros_like(whole.values), whole.lengths)
+    empty[np.array([4, 1])] = whole[np.array([4, 1])]
+    empty[2:4] = whole[2:4]
+    empty[np.array([0])] = whole[np.array([0])][:, :2]  # Shorter than the example.
+    for i in (1, 2, 3, 4):
+        assert empty[i : i + 1].tolist() == whole[i : i + 1].tolist()
+    assert empty[:1][0].tolist() == [*examples[0][:2], 0, 0, 0, 0, 0, 0]
+
+
 def test_a_zero_inside_an_example_is_no_padding():
     assert ragged.lengths_of(np.array([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0]])).tolist() == [3, 0]
 

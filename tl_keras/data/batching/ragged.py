@@ -64,6 +64,17 @@ class Ragged:
             row[:length] = self.values[start : start + length]
         return array
 
+    def __setitem__(self, rows: Any, padded_values: np.ndarray) -> None:
+        """Writes the values of the chosen examples, without their padding.
+
+        Args:
+          rows: a slice, or positions of examples.
+          padded_values: `(chosen, length, ...)`; may be shorter than the longest chosen example.
+        """
+        for i, value in zip(np.arange(len(self))[rows], padded_values, strict=True):
+            length = min(self.lengths[i], len(value))
+            self.values[self.starts[i] : self.starts[i] + length] = value[:length]
+
     def part(self, rows: Any) -> "Ragged":
         """Returns the chosen examples without padding."""
         chosen = np.arange(len(self))[rows]
