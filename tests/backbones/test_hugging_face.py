@@ -234,6 +234,22 @@ def test_a_text_folder_does_not_fit_an_image_backbone(tmp_path):
         weights.check("MobileNetV2", {}, str(tmp_path))
 
 
+def test_weights_of_another_folder_must_have_the_same_sizes(tmp_path):
+    from tl_keras.backbones import weights
+
+    write_model(tmp_path / "a", BERT)
+    arrays = write_model(tmp_path / "b", BERT)
+    name, other = str(tmp_path / "a"), str(tmp_path / "b")
+    weights.check(name, {}, other)
+    settings = Settings(name)
+    model = hugging_face.build(name, {}, settings)
+    load_weights(model, name, {}, settings, other)
+    _check_features(model, BERT, arrays, tmp_path / "b")
+    (tmp_path / "b/config.json").write_text(json.dumps(BERT | {"hidden_act": "relu"}))
+    with pytest.raises(ValueError, match=r"^model\.weights: .* has other activation than .* relu"):
+        load_weights(model, name, {}, settings, other)
+
+
 # --- folders that cannot be used
 
 
@@ -252,9 +268,24 @@ def _without(config, name):
         (BERT | {"hidden_size": "16"}, r"hidden_size to be a whole number in 1\.\.16384, received"),
         (BERT | {"hidden_size": 10**9}, r"hidden_size to be a whole number in 1\.\.16384"),
         (_without(BERT, "hidden_size"), r"hidden_size to be a whole number .* received None"),
-        (BERT | {"num_attention_heads": 3}, r"num_attention_heads does not divide the width"),
+        (
+            BERT | {"model_type": ["bert"]},
+            r"a model of the type \['bert'\]; expected one of albert",
+        ),
+        (
+            BERT | {"num_attention_heads": 3},
+            r"expected num_attention_heads to divide hidden_size, 16; received 3",
+        ),
         (BERT | {"hidden_act": "silu"}, r"has the activation 'silu'; expected one of gelu, relu"),
-        (BERT | {"layer_norm_eps": "x"}, r"layer_norm_eps is 'x', not in 0\.\.1"),
+        (BERT | {"hidden_act": ["gelu"]}, r"has the activation \['gelu'\]; expected one of gelu"),
+        (
+            BERT | {"layer_norm_eps": "x"},
+            r"layer_norm_eps to be a number between 0 and 1, rec.* 'x'",
+        ),
+        (
+            BERT | {"model_type": "roberta", "max_position_embeddings": 2},
+            r"max_position_embeddings to be more than 2, .* received 2",
+        ),
         (BERT | {"position_embedding_type": "relative_key"}, r"describes a decoder, or relative"),
         (BERT | {"inner_group_num": 2}, r"describes several groups of layers; expected one"),
         (BERT | {"is_decoder": True}, r"describes a decoder"),

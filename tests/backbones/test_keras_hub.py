@@ -192,7 +192,7 @@ def test_a_tokeniser_that_is_not_wordpiece_has_to_be_given(tmp_path):
         ),
         ("BertBackbone", [], r"contains a BertBackbone; expected"),
         ("BertBackbone", CONFIG | {"hidden_dim": "x"}, r"hidden_dim to be a whole number in 1\.\."),
-        ("BertBackbone", CONFIG | {"num_heads": 3}, r"num_heads does not divide hidden_dim"),
+        ("BertBackbone", CONFIG | {"num_heads": 3}, r"expected num_heads to divide hidden_dim"),
         (
             "BertBackbone",
             CONFIG | {"num_layers": None},

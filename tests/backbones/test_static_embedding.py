@@ -170,6 +170,21 @@ def test_a_folder_gives_weights_to_the_backbone_by_name(model, settings, tmp_pat
         load_weights(other, NAME, {"dimensions": 5}, settings, str(tmp_path))
 
 
+def test_a_folder_without_a_table_is_refused_before_anything_is_built(tmp_path):
+    _write(tmp_path, {"other": ROWS})
+    with pytest.raises(ValueError, match=r"^model\.backbone: .* has no matrix 'embeddings'"):
+        table.check(ModelConfig(backbone=str(tmp_path)), Settings(str(tmp_path)))
+
+
+def test_weights_of_an_earlier_run_decide_the_vocabulary(tmp_path):
+    write_vocabulary(tmp_path / "run/vocabulary")
+    (tmp_path / "run/config.yaml").write_text("text: {length: 8}\n")
+    config = ModelConfig(backbone=NAME, weights=str(tmp_path / "run"))
+    assert table.decided(config)["vocabulary"] == str(tmp_path / "run/vocabulary")
+    with pytest.raises(ValueError, match=r"^text\.vocabulary: .* received another vocabulary"):
+        table.check(config, Settings("english"))
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

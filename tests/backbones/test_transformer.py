@@ -150,6 +150,7 @@ def test_bert_has_the_chosen_sizes():
         ("BERT", {"heads": 3}, "none", 8, r"options\.heads: expected a divisor of the width, 256"),
         ("BERT", {"pooling": 1}, "none", 8, r"pooling: expected one of mean, first; received 1"),
         ("BERT", {"layers": "4"}, "none", 8, r"layers: must be a whole number .* received '4'"),
+        ("BERT", {"layers": 10**400}, "none", 8, r"layers: must be a whole number in 1\.\.48"),
         ("BERT", {"positions": 16}, "none", 17, r"text\.length: BERT takes at most 16 tokens"),
     ],
 )

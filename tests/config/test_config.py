@@ -735,3 +735,8 @@ def test_earlier_names_and_other_mistakes_are_reported_in_one_message():
     ]
     with pytest.raises(ValueError, match="data.antialias: this field is now image.antialias"):
         configs.load(None, ["data.source=digits", "data.antialias=true"])
+
+
+def test_a_section_that_is_text_is_refused_if_the_data_are_missing_too():
+    with pytest.raises(ValueError, match=r"^model: expected fields, as in .*; received 'BERT'"):
+        configs.from_tree({"data": {"path": "/missing"}, "model": "BERT"})

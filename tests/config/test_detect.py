@@ -66,6 +66,7 @@ def test_columns_of_a_csv(tmp_path, header, modality):
         ('bad\n\n{"text": "a"}\n', "text"),
         ('{"path": "1.png", "text": "a caption"}\n', "auto"),
         ('{"path": "1.txt"}\n', "text"),
+        ('{"Path": "1.txt", "note": "a"}\n', "text"),
         ('{"review": "a"}\n[1]\n"text"\n', "auto"),
         (b"\xff\xfe\n", "auto"),
         ("[" * 50_000, "auto"),
@@ -74,6 +75,15 @@ def test_columns_of_a_csv(tmp_path, header, modality):
 )
 def test_keys_of_json_lines(tmp_path, content, modality):
     assert of_table(tmp_path, content, "data.jsonl") == modality
+
+
+def test_only_the_beginning_of_a_table_is_read(tmp_path, monkeypatch):
+    tables = [(f"{'x' * 200},text\n", "data.csv"), ("x" * 200 + '\n{"text": "a"}\n', "data.jsonl")]
+    for content, name in tables:
+        assert of_table(tmp_path, content, name) == "text"
+    monkeypatch.setattr(detect, "START", 100)
+    for content, name in tables:
+        assert of_table(tmp_path, content, name) == "auto"
 
 
 def test_a_column_of_texts_that_the_config_names(tmp_path):

@@ -249,7 +249,8 @@ def test_bad_rows_are_quarantined_and_the_others_are_used(root, loaded):
     rows = [f"{k}/{i}.png,{k},," for k in ("ants", "bees") for i in range(20)]
     dataset = loaded(table(root, [*rows, "../x.png,ants,,", "none.png,bees,,"]))
     assert reasons(dataset) == {
-        "../x.png": "a path outside of the CSV's folder; move the CSV to a folder above its images",
+        "../x.png": "a path outside of the table's folder; move the table to a folder above its "
+        "images",
         "none.png": "does not exist",
     }
 

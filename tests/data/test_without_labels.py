@@ -45,6 +45,13 @@ def test_tfds_of_pictures_has_no_texts(tmp_path):
         without_labels.load(wanted)
 
 
+def test_a_table_of_texts_with_another_suffix_must_be_renamed(tmp_path):
+    (tmp_path / "reviews.txt").write_text("text\na\nb\n")
+    wanted = config(tmp_path, source="csv", path=str(tmp_path / "reviews.txt"))
+    with pytest.raises(ValueError, match=r"reviews.txt': expected a name that ends with \.csv"):
+        without_labels.load(wanted)
+
+
 def test_validation_is_carved_by_content(tmp_path):
     lines = [f"number {i} of the texts" for i in range(40)]
     (tmp_path / "a.csv").write_text("text\n" + "\n".join(lines) + "\n")

@@ -7,7 +7,7 @@ on the test split.
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import contents, record, run_data
-from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.examples import Example
 from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.data.wording import left_out
@@ -156,21 +156,12 @@ def _students_begin(run: Run, data: Data, examples: Sequence[Example]) -> Mappin
     dataset, config = data.dataset, run.config.of_students
     every = [*dataset.splits["train"], *examples]
     prepare = part(config.modality, "prepare")
-    prepare.for_students(config.settings, _contents(dataset, every), run.workdir)
+    prepare.for_students(config.settings, contents.of_examples(dataset, every), run.workdir)
     config = of_students(run.config, run.workdir)
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
     backbones.check_same(run, config.model, backbone, STUDENTS)
     return run.record["backbones"][STUDENTS]
-
-
-def _contents(dataset: Dataset, examples: Sequence[Example]) -> Iterator[bytes]:
-    """Yields the content of each example."""
-    for example in examples:
-        if dataset.root is None:
-            yield dataset.raw[example.index]
-        else:
-            yield contents.read(dataset.root / example.file)
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
@@ -197,9 +188,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
     if teacher.result:
-        shutil.rmtree(
-            teacher.checkpoint, ignore_errors=True
-        )  # A process that was killed after the result left it.
+        # A process that was killed after the result left the checkpoint.
+        shutil.rmtree(teacher.checkpoint, ignore_errors=True)
         return models.load(file)
     pooled = data.dataset.pooled()
     dataset = replace(pooled, splits={**pooled.splits, "test": []})

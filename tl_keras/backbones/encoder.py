@@ -4,6 +4,7 @@ The model has one input, token ids. The mask and the positions are computed from
 exists after every block: see `training.network.cuts`.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,6 +83,29 @@ def with_weights(
     for layer, values in arrays:
         backbone.get_layer(layer).set_weights(values)
     return backbone
+
+
+def check_same(name: str, sizes: Sizes, folder: str, of_folder: Sizes) -> None:
+    """Checks that the weights of the model in a folder fit a backbone.
+
+    The model may have more layers than the backbone, which then takes the first ones.
+
+    Args:
+      name: the backbone.
+      sizes: the sizes of the backbone.
+      of_folder: the sizes of the model in the folder.
+
+    Raises:
+      ValueError: the model in the folder has other sizes.
+    """
+    for field in dataclasses.fields(Sizes):
+        want, have = getattr(sizes, field.name), getattr(of_folder, field.name)
+        if want != have and not (field.name == "layers" and have > want):
+            raise ValueError(
+                f"model.weights: the model in {folder!r} has other {field.name} than {name}: "
+                f"{have} instead of {want}; to use that model as it is, set "
+                f"model.backbone={folder}"
+            )
 
 
 def auto_values(num_train: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ TensorFlow.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, run_vocabulary
+from tl_keras.backbones import encoder, hugging_face_weights, run_vocabulary
 from tl_keras.backbones import hugging_face_files as files
 from tl_keras.backbones.options import Option, Value, check_options
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
@@ -27,13 +27,13 @@ def check(
 
     Raises:
       ValueError: a file is missing or damaged, the model is of another kind, an option is unknown
-        or outside its range, `text.length` is too large, or `text.vocabulary` is not that of the
-        weights of an earlier run.
+        or outside its range, `text.length` is too large, or the weights of an earlier run were
+        trained with another vocabulary than `text.vocabulary`.
     """
     check_options(name, options, options_of(name))
     sizes = files.sizes_of(name, options)
     if weights == "own":
-        files.located(name, sizes, files.family_of(name), "model.backbone")
+        hugging_face_weights.located(name, sizes, files.family_of(name), "model.backbone")
     if settings is not None:
         files.check_length(name, settings, sizes.positions)
         run_vocabulary.check(settings, weights)
@@ -48,7 +48,7 @@ def options_of(name: str) -> Mapping[str, Option]:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """Returns no words of `model.weights`, since the weights lie in the folder: `own`."""
+    """Returns no words of `model.weights`, since `own` stands for the weights in the folder."""
     return ()
 
 
@@ -93,12 +93,18 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
 def from_folder(
     name: str, options: Mapping[str, Value], settings: Any, folder: str
 ) -> list[tuple[str, list["np.ndarray"]]]:
-    """Returns the arrays of a backbone's layers from a folder, which need not be its own.
+    """Returns the arrays of a backbone's layers from a folder in Hugging Face's form.
+
+    Args:
+      name: the folder of the backbone, which decides the sizes.
+      folder: the folder with the weights, `name` or another one.
 
     Raises:
-      ValueError: a tensor is missing or has another shape, a file is damaged, or the weights were
-        trained with another vocabulary.
+      ValueError: the model in the folder has other sizes, a tensor is missing or has another shape,
+        a file is damaged, or the weights were trained with another vocabulary.
     """
     field = "model.backbone" if folder == name else "model.weights"
     sizes, family = files.sizes_of(name, options), files.family_of(folder, field)
-    return files.named(folder, sizes, family, settings, field)
+    of_folder = files.sizes_of(folder, {"pooling": sizes.pooling}, field)
+    encoder.check_same(name, sizes, folder, of_folder)
+    return hugging_face_weights.named(folder, sizes, family, settings, field)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, model_file
+from tl_keras.backbones import encoder, hugging_face_weights
 from tl_keras.backbones import hugging_face_files as files
 from tl_keras.backbones.encoder import Sizes
 from tl_keras.backbones.hugging_face_files import LARGEST, Family
@@ -165,15 +165,18 @@ def from_folder(
     """Returns the arrays of a backbone's layers from a folder in KerasHub's form.
 
     Raises:
-      ValueError: the weights cannot be loaded, or were trained with another vocabulary.
+      ValueError: the model in the folder has other sizes, or its weights cannot be loaded or were
+        trained with another vocabulary.
     """
-    field = "model.weights" if model_file.is_folder(name) and folder != name else "model.backbone"
-    source = _load(folder, field)
+    field = "model.backbone" if folder == folder_of(name) else "model.weights"
     sizes = sizes_of(name, options)
+    encoder.check_same(name, sizes, folder, sizes_of(folder, {"pooling": sizes.pooling}, field))
+    source = _load(folder, field)
     arrays = {weight.path: weight.numpy() for weight in source.weights}
     num_rows = source.vocabulary_size
-    rows = files.rows_of(folder, num_rows, settings, field, _vocabulary(folder) or "")
-    return list(_named(arrays, sizes, _layers(folder), rows).items())
+    trained = _vocabulary(folder) or ""
+    rows = hugging_face_weights.rows_of(folder, num_rows, settings, field, trained)
+    return list(_named(arrays, sizes, _layers(folder, field), rows).items())
 
 
 # --- presets and folders
@@ -212,49 +215,51 @@ def _check_vocabulary(name: str, settings: Any) -> None:
         )
 
 
-def _class_of(folder: str) -> tuple[str, dict[str, Any]]:
+def _class_of(folder: str, field: str = "model.backbone") -> tuple[str, dict[str, Any]]:
     """Returns the class of a folder's model, and its arguments, from config.json."""
-    config = files.config_of(folder)
+    config = files.config_of(folder, field)
     kind = str(config.get("registered_name")).rpartition(">")[2]
     if kind not in CLASSES or not isinstance(config.get("config"), dict):
         raise ValueError(
-            f"model.backbone: {folder!r} contains a {kind}; expected one of {', '.join(CLASSES)}"
+            f"{field}: {folder!r} contains a {kind}; expected one of {', '.join(CLASSES)}"
         )
     return kind, config["config"]
 
 
-def sizes_of(name: str, options: Mapping[str, Value]) -> Sizes:
-    """Returns the sizes of a backbone whose folder exists, with those that `options` changes.
+def sizes_of(name: str, options: Mapping[str, Value], field: str = "model.backbone") -> Sizes:
+    """Returns the sizes of a backbone whose folder exists, with layers and pooling of `options`.
+
+    Args:
+      field: the field of the config that names the backbone, for messages.
 
     Raises:
       ValueError: config.json is damaged, or the class is not in `CLASSES`.
     """
     folder = folder_of(name)
     assert folder is not None
-    kind, config = _class_of(folder)
+    kind, config = _class_of(folder, field)
     family, activation, epsilon = CLASSES[kind]
-    where = f"model.backbone: {os.path.join(folder, 'config.json')!r}"
+    where = f"{field}: {os.path.join(folder, 'config.json')!r}"
     numbers = {part: files.number_of(where, config, family, part) for part in family.fields}
-    if numbers["width"] % numbers["heads"]:
-        raise ValueError(f"{where}: num_heads does not divide hidden_dim")
-    layers = len(_layers(folder))
+    files.check_heads(where, family, numbers)
+    layers = len(_layers(folder, field))
     numbers["layers"] = min(layers, int(options.get("layers", layers)))
     trained = "first" if name.startswith(FIRST) else "mean"
     pooling = str(options.get("pooling", trained))
     return Sizes(**numbers, pooling=pooling, activation=activation, epsilon=epsilon)
 
 
-def _layers(folder: str) -> list[str]:
+def _layers(folder: str, field: str) -> list[str]:
     """Returns the beginning of the names of each layer's weights.
 
     The layers of ALBERT that share weights have the same names here, and become separate layers.
     """
-    kind, config = _class_of(folder)
+    kind, config = _class_of(folder, field)
     family = CLASSES[kind][0]
     count = config.get("num_layers", 0)
     groups, repeats = config.get("num_groups", 1), config.get("num_inner_repetitions", 1)
     if not all(type(n) is int and 1 <= n <= LARGEST["layers"] for n in (count, groups, repeats)):
-        raise ValueError(f"model.backbone: the config.json in {folder!r} has no number of layers")
+        raise ValueError(f"{field}: the config.json in {folder!r} has no number of layers")
     if kind != "AlbertBackbone":
         return [family.layer.format(i) for i in range(count)]
     return [
@@ -271,9 +276,9 @@ def _layers(folder: str) -> list[str]:
 def _load(folder: str, field: str) -> "keras.Model":
     """Returns KerasHub's model with the weights of a folder."""
     _check_extra(folder)
-    # Named so, because this module has the name of the package.
+    # Not by `import keras_hub`, because this module has the same name as the package.
     hub = importlib.import_module("keras_hub")
-    kind, config = _class_of(folder)
+    kind, config = _class_of(folder, field)
     arguments = {key: value for key, value in config.items() if type(value) is int}
     try:
         source = getattr(hub.models, kind)(**arguments, dtype="float32")

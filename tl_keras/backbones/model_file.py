@@ -14,6 +14,7 @@ from typing import Any
 from tl_keras.modalities import part
 
 SAVE = "keras.Model(model.input, model.output).save('backbone.keras')"
+MAX_CONFIG = 10_000_000  # bytes of a folder's config.json
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
@@ -43,7 +44,8 @@ def type_of(folder: str) -> str:
     Returns "" if config.json is damaged.
     """
     try:
-        config = json.loads((Path(folder) / "config.json").read_bytes())
+        with (Path(folder) / "config.json").open("rb") as stream:
+            config = json.loads(stream.read(MAX_CONFIG + 1))  # A larger file is refused later.
         if str(config.get("registered_name")).startswith("keras_hub>"):
             return "keras_hub"
         return str(config["model_type"])

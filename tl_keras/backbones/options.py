@@ -56,8 +56,9 @@ def check_value(path: str, option: Option, value: Value) -> None:
             raise ValueError(f"{path}: must be true or false, received {value!r}")
         return
     kinds = (int,) if option.kind is int else (int, float)
-    fits = isinstance(value, kinds) and not isinstance(value, bool | str)
-    if not fits or not option.low <= float(value) <= option.high:
+    is_number = isinstance(value, kinds) and not isinstance(value, bool | str)
+    # Not converted to a float, since a whole number may be too large for that.
+    if not is_number or not option.low <= value <= option.high:  # type: ignore[operator]
         kind = "a whole number" if option.kind is int else "a number"
         raise ValueError(
             f"{path}: must be {kind} in {option.low}..{option.high}, received {value!r}"

@@ -20,27 +20,28 @@ CONFIG = "config.yaml"
 
 
 def find(weights: str) -> str | None:
-    """Returns the location of the vocabulary of an earlier run, or None.
+    """Returns the location of the vocabulary of an earlier run; None if it has none.
 
-    It is the folder `vocabulary` of the run, the vocabulary in its config, or that of the run from
-    whose weights it started. The result is None if `weights` names no run of a text model.
+    The location is the first of these that exists: the folder `vocabulary` of the run, the
+    vocabulary in its config, or the vocabulary of the run from whose weights it started.
 
     Args:
-      weights: the folder of a run, or a file in it.
+      weights: the value of `model.weights`: the folder of a run, a file in it, or anything else.
     """
     seen: set[Path] = set()
     while (folder := _folder(weights)) and folder not in seen:
         seen.add(folder)
-        own = folder / KEPT
-        if any((own / name).is_file() for name in (vocabularies.VOCAB, vocabularies.JSON)):
-            return str(own)
-        location, weights = _named(folder / CONFIG, (folder / CONFIG).stat().st_mtime_ns)
+        kept = folder / KEPT
+        if any((kept / name).is_file() for name in (vocabularies.VOCAB, vocabularies.JSON)):
+            return str(kept)
+        location, weights = _fields_of(folder / CONFIG, (folder / CONFIG).stat().st_mtime_ns)
         if location:
             return location
     return None
 
 
 def _folder(weights: str) -> Path | None:
+    """Returns the folder of the run that `model.weights` names; None if it names no run."""
     if weights in ("", "none", "own", *TRAINED):
         return None
     path = Path(weights).absolute()
@@ -49,16 +50,20 @@ def _folder(weights: str) -> Path | None:
 
 
 @functools.lru_cache(maxsize=32)
-def _named(config: Path, stamp: int) -> tuple[str, str]:
-    """Returns the values of `text.vocabulary` and `model.weights` in a config; "" if missing."""
+def _fields_of(config: Path, stamp: int) -> tuple[str, str]:
+    """Returns the values of `text.vocabulary` and `model.weights` in a config; "" if missing.
+
+    Args:
+      stamp: the time of the last change, so that a changed file is read again.
+    """
     try:
         tree: Any = YAML(typ="safe", pure=True).load(config.read_text(encoding="utf-8"))
         text, model = (tree.get(section) or {} for section in ("text", "model"))
         values = text.get("vocabulary"), model.get("weights")
-    except (YAMLError, AttributeError, OSError, UnicodeDecodeError):  # Not the config of a run.
+    except (YAMLError, AttributeError, OSError, ValueError):  # Not the config of a run.
         return "", ""
-    first, second = (value if isinstance(value, str) else "" for value in values)
-    return first, second
+    vocabulary, weights = (value if isinstance(value, str) else "" for value in values)
+    return vocabulary, weights
 
 
 def check(settings: Any, weights: str) -> None:
@@ -75,9 +80,9 @@ def check(settings: Any, weights: str) -> None:
     if trained is None or settings.vocabulary in (None, trained):
         return
     if settings.vocabulary not in EMBEDDED and not Path(settings.vocabulary).exists():
-        return  # A finished run is loaded without it. Whoever reads it reports that it is missing.
+        return  # A finished run must still load. Reading the vocabulary reports that it is missing.
     own, other = (vocabularies.read(location) for location in (trained, settings.vocabulary))
-    # The rows of the table are in the order of the ids, whatever they were in the first weights.
+    # `order` does not matter: the table of a run has its rows in the order of the ids.
     if replace(own, order=()) != replace(other, order=()):
         raise ValueError(
             f"text.vocabulary: the weights of {weights!r} were trained with the vocabulary in "

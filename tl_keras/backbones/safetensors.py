@@ -50,7 +50,10 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         # A part lies beside the index, whatever path the index gives.
         files = sorted({folder / Path(part).name for part in parts})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, LookupError),
+        *(TypeError, AttributeError, RecursionError),
+    ) as error:
         raise ValueError(f"{str(index)!r} is damaged: {error!r}") from error
     if missing := [file.name for file in files if not file.is_file()]:
         raise ValueError(f"{str(folder)!r} lacks {missing[0]}, a part of the weights")

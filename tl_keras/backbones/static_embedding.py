@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, hugging_face_files, model_file, safetensors
+from tl_keras.backbones import (
+    encoder,
+    hugging_face_files,
+    hugging_face_weights,
+    model_file,
+    run_vocabulary,
+    safetensors,
+)
 from tl_keras.backbones.applications import with_stable_names
 from tl_keras.backbones.options import Option, Value, check_options
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
@@ -33,10 +40,14 @@ def check(
     """Checks that the backbone can be built, without importing TensorFlow.
 
     Raises:
-      ValueError: an option is unknown or outside its range.
+      ValueError: an option is unknown or outside its range, the folder has no table, or the weights
+        of an earlier run were trained with another vocabulary than `text.vocabulary`.
     """
-    known = options_of(name)
-    check_options(name, options, known)
+    check_options(name, options, options_of(name))
+    if weights == "own":
+        _table_of(name, "model.backbone")
+    if settings is not None:
+        run_vocabulary.check(settings, weights)
     dimensions = options.get("dimensions", DIMENSIONS)
     if weights == "minilm" and dimensions > DIMENSIONS:  # type: ignore[operator]
         raise ValueError(
@@ -85,8 +96,8 @@ def auto_values(name: str, num_train: int) -> dict[str, Any]:
 
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
     """Returns the vocabulary of the backbone's table, and the largest number of tokens."""
-    folder = model_file.is_folder(name)
-    return {"vocabulary": name if folder else VOCABULARY, "length": LONGEST}
+    of_table = name if model_file.is_folder(name) else VOCABULARY
+    return {"vocabulary": run_vocabulary.find(weights) or of_table, "length": LONGEST}
 
 
 def build(
@@ -145,7 +156,9 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
         np.load(file, allow_pickle=False) as arrays,
     ):
         values = arrays["table"].astype(np.float32) * np.reshape(arrays["scale"], (-1, 1))
-    rows = hugging_face_files.rows_of("minilm", len(values), settings, "model.weights", VOCABULARY)
+    rows = hugging_face_weights.rows_of(
+        "minilm", len(values), settings, "model.weights", VOCABULARY
+    )
     layer = backbone.get_layer(TABLE)
     layer.set_weights([values[rows, : layer.output_dim]])
     return backbone
@@ -182,10 +195,12 @@ def from_folder(
                 f"{field}: {folder!r} has weights of shape {weights.shape} for {len(table)} tokens"
             )
         table = table * weights[:, None]
-    return [(TABLE, [table[hugging_face_files.rows_of(folder, len(table), settings, field)]])]
+    rows = hugging_face_weights.rows_of(folder, len(table), settings, field)
+    return [(TABLE, [table[rows]])]
 
 
 def _table_of(folder: str, field: str) -> dict[str, safetensors.Tensor]:
+    """Returns the tensors of a folder in the form of Model2Vec; `embeddings` is one of them."""
     try:
         tensors = safetensors.tensors_of(Path(folder))
     except (ValueError, OSError) as error:

@@ -8,7 +8,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tl_keras.backbones import encoder, hugging_face_files, run_vocabulary
+from tl_keras.backbones import (
+    encoder,
+    hugging_face_files,
+    hugging_face_weights,
+    run_vocabulary,
+)
 from tl_keras.backbones.encoder import Sizes
 from tl_keras.backbones.options import Option, Value, check_options
 
@@ -80,8 +85,8 @@ def check(
       settings: the config section `text`; None: the length of texts is not checked.
 
     Raises:
-      ValueError: an option is unknown or outside its range, `text.length` is too large, or
-        `text.vocabulary` is not that of the weights of an earlier run.
+      ValueError: an option is unknown or outside its range, `text.length` is too large, or the
+        weights of an earlier run were trained with another vocabulary than `text.vocabulary`.
     """
     check_options(name, options, BACKBONES[name].options)
     sizes = sizes_of(name, options)
@@ -156,7 +161,7 @@ def official(name: str, options: Mapping[str, Value], settings: Any) -> "keras.M
     backbone = build(name, options, settings)
     folder, family = download(name), hugging_face_files.FAMILIES["bert"]
     sizes = sizes_of(name, options)
-    arrays = hugging_face_files.named(folder, sizes, family, settings, vocabulary=VOCABULARY)
+    arrays = hugging_face_weights.named(folder, sizes, family, settings, vocabulary=VOCABULARY)
     return encoder.with_weights(backbone, arrays)
 
 
@@ -201,14 +206,7 @@ def from_folder(
         damaged.
     """
     sizes = sizes_of(name, options)
-    found = hugging_face_files.sizes_of(folder, {"pooling": sizes.pooling}, "model.weights")
-    for field in dataclasses.fields(Sizes):
-        want, have = getattr(sizes, field.name), getattr(found, field.name)
-        if want != have and not (field.name == "layers" and have > want):
-            raise ValueError(
-                f"model.weights: the model in {folder!r} has other {field.name} than {name}: "
-                f"{have} instead of {want}; to use that model as it is, set "
-                f"model.backbone={folder}"
-            )
+    of_folder = hugging_face_files.sizes_of(folder, {"pooling": sizes.pooling}, "model.weights")
+    encoder.check_same(name, sizes, folder, of_folder)
     family = hugging_face_files.family_of(folder, "model.weights")
-    return hugging_face_files.named(folder, sizes, family, settings)
+    return hugging_face_weights.named(folder, sizes, family, settings)

@@ -90,8 +90,9 @@ def check(name: str, options: Mapping[str, Value], weights: str) -> None:
     if weights == "glyphs":
         _check_glyphs(name, options)
     elif weights not in (*TRAINED, "none", "own"):
-        if hugging_face_files.is_folder(weights) and name in BACKBONES:
-            if hasattr(module_of(name), "from_folder"):
+        if hugging_face_files.is_folder(weights):
+            is_listed = name in BACKBONES or model_file.is_folder(name)
+            if is_listed and hasattr(module_of(name), "from_folder"):
                 return
             raise ValueError(
                 f"model.weights: the folder {weights!r} contains a text model, which does not fit "

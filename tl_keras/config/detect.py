@@ -1,6 +1,7 @@
 """Detects the modality of data from the columns of a table or the suffixes of files."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from tl_keras.modalities import DEFAULT, MODALITIES, part, plain_nouns
 from tl_keras.run import marks
 
 LOOKED_AT = 1000  # files or rows
+START = 1 << 22  # characters or bytes of a table, which may be huge and have no line breaks
 PER_FOLDER = 100  # entries: a class folder may hold a million files
 # The modality is ambiguous if the second most frequent kind of file has more than this share, and
 # at least so many files. A few other files, such as a list of classes, are common.
@@ -22,10 +24,10 @@ SHARE, COUNT = 0.1, 5
 
 
 def modality_of(data: Mapping[str, Any]) -> str:
-    """Returns the modality of the data of a config: the given one, or what the data look like.
+    """Returns the modality of the data of a config: the given one, or that of its files or table.
 
-    Returns "auto" if neither the config nor the data say, or if the data look like those of the
-    default modality.
+    Returns "auto" if the modality is not given and the files or the table do not show it, or if
+    they are of the default modality.
 
     Args:
       data: the section `data` of a config, not yet checked.
@@ -56,22 +58,21 @@ def _of_table(path: Path, source: str, has_cells: bool) -> str:
     Args:
       has_cells: whether the config names the column of the examples.
     """
-    named = {part(name, "config").COLUMN: name for name in MODALITIES}
-    named.pop(None, None)
+    by_column = {part(name, "config").COLUMN: name for name in MODALITIES}
+    by_column.pop(None, None)
     if has_cells:
-        return next(iter(named.values()), "auto")
+        return next(iter(by_column.values()), "auto")
     columns, paths = (_json_columns if source == "jsonl" else _csv_columns)(path)
-    found = next((named[column] for column in columns if column in named), "auto")
-    if "path" not in columns:
-        return found
     counts = _counted(paths)
-    return found if not counts else _decided(counts)
+    if counts:
+        return _decided(counts)
+    return next((by_column[column] for column in columns if column in by_column), "auto")
 
 
 def _csv_columns(path: Path) -> tuple[list[str], list[str]]:
     """Returns the columns of a CSV file, and the first cells of its column `path`."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream)
+        rows = csv.reader(io.StringIO(stream.read(START), newline=""))
         columns = [name.strip().lower() for name in next(rows, [])]
         if "path" in columns:
             place = columns.index("path")
@@ -86,16 +87,23 @@ def _json_columns(path: Path) -> tuple[list[str], list[str]]:
     columns: dict[str, None] = {}
     paths = []
     with path.open("rb") as stream:
-        for line in islice(stream, LOOKED_AT):
-            with suppress(ValueError, RecursionError):
-                values = json.loads(line.decode("utf-8-sig"))
-                if isinstance(values, dict):
-                    columns |= dict.fromkeys(key.strip().lower() for key in values)
-                    paths.append(str(values.get("path", "")))
+        lines = stream.read(START).split(b"\n")[:LOOKED_AT]
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            values = json.loads(line.decode("utf-8-sig"))
+            if isinstance(values, dict):
+                values = {key.strip().lower(): value for key, value in values.items()}
+                columns |= dict.fromkeys(values)
+                paths.append(str(values.get("path", "")))
     return list(columns), paths
 
 
 def _of_files(path: Path) -> str:
+    """Returns the modality of the files in a folder.
+
+    Raises:
+      ValueError: there are many files of two modalities.
+    """
     files = list(islice(_files(path), LOOKED_AT))
     counts = _counted(files)
     if len(counts) > 1:
@@ -103,11 +111,11 @@ def _of_files(path: Path) -> str:
     name = _decided(counts)
     first, second = [*counts.most_common(2), ("", 0), ("", 0)][:2]
     if second[1] >= COUNT and second[1] > SHARE * sum(counts.values()):
-        found = " and ".join(
+        kinds = " and ".join(
             f"{count} {plain_nouns(kind)[count != 1]}" for kind, count in (first, second)
         )
         raise ValueError(
-            f"data.modality: {str(path)!r} has {found} among its first {len(files)} files, so the "
+            f"data.modality: {str(path)!r} has {kinds} among its first {len(files)} files, so the "
             f"modality is ambiguous; expected files of one modality; set data.modality to "
             f"{first[0]!r} or {second[0]!r}, or move the other files away"
         )
@@ -120,12 +128,14 @@ def _suffixes() -> dict[str, str]:
 
 
 def _counted(files: Iterable[str]) -> Counter[str]:
+    """Returns the number of files of each modality; other files are not counted."""
     suffixes = _suffixes()
-    found = (suffixes.get(os.path.splitext(file)[1].lower()) for file in files)
-    return Counter(name for name in found if name)
+    modalities = (suffixes.get(os.path.splitext(file)[1].lower()) for file in files)
+    return Counter(name for name in modalities if name)
 
 
 def _decided(counts: Counter[str]) -> str:
+    """Returns the modality of most files; "auto" if it is the default one, or without files."""
     name = counts.most_common(1)[0][0] if counts else DEFAULT
     return "auto" if name == DEFAULT else name
 
@@ -162,10 +172,10 @@ def _files(folder: Path) -> Iterator[str]:
         path, inner = waiting.pop(), []
         try:
             with os.scandir(path) as entries:
-                found = list(islice(entries, PER_FOLDER))
+                first = list(islice(entries, PER_FOLDER))
         except OSError:
             continue
-        for entry in found:
+        for entry in first:
             if entry.name.startswith("."):
                 continue
             if not entry.is_dir(follow_symlinks=False):

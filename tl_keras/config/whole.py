@@ -42,9 +42,8 @@ class _Data(Section):
 
 # Each modality has a section of its own name, as in `image: {size: 96}`.
 _SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
-if (
-    TYPE_CHECKING
-):  # Type checkers cannot follow the table; they see the section of the default modality.
+# Type checkers cannot follow the table; they see the section of the default modality.
+if TYPE_CHECKING:
     from tl_keras.modalities.image.config import ImageConfig
 
     class _Examples(_Data):
@@ -104,7 +103,9 @@ class RunConfig(_Examples):
         modality = detect.modality_of(tree["data"])
         if modality == "auto" and _is_missing(tree["data"].get("path")):
             # A later message says that the data are missing; the modality must not be the first.
-            modality = table.modality_of((tree.get("model") or {}).get("backbone")) or modality
+            model = tree.get("model")
+            backbone = model.get("backbone") if isinstance(model, dict) else None
+            modality = table.modality_of(backbone) or modality
         if modality not in MODALITIES:
             return tree
         tree = {**tree, "data": {**tree["data"], "modality": modality}}

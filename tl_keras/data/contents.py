@@ -9,9 +9,10 @@ another column has the root `reviews.csv/comment`.
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.table_files import table
 from tl_keras.data.table_files.table import Table
 from tl_keras.modalities import MODALITIES, part
@@ -36,33 +37,42 @@ def reader(root: Path) -> Callable[[str], bytes]:
     Args:
       root: a folder of files, or the root of cells in a table, see the docstring of this module.
     """
-    found = find_table(root)
-    if found is None:
+    in_table = find_table(root)
+    if in_table is None:
         return lambda name: read(root / name)
-    file, inner = found
+    file, column = in_table
 
     def cell(name: str) -> bytes:
         # The name may also be the whole address of an example elsewhere.
         if os.path.isabs(name):
             return read(Path(name))
-        return _cell(table_at(file), inner, name, root)
+        return _cell(table_at(file), column, name, root)
 
     return cell
 
 
 def read(address: Path) -> bytes:
     """Returns the content of the example at an address. Raises OSError as `reader` does."""
-    found = find_table(address)
-    if found is None or not found[1]:
+    in_table = find_table(address)
+    if in_table is None or not in_table[1]:
         return address.read_bytes()
-    column, name = os.path.split(found[1])
-    return _cell(table_at(found[0]), column, name, address.parent)
+    column, name = os.path.split(in_table[1])
+    return _cell(table_at(in_table[0]), column, name, address.parent)
+
+
+def of_examples(dataset: Dataset, examples: Iterable[Example]) -> Iterator[bytes]:
+    """Yields the content of some examples of a data set. Raises OSError as `reader` does."""
+    if dataset.root is None:
+        yield from (bytes(dataset.raw[example.index]) for example in examples)
+    else:
+        content = reader(dataset.root)
+        yield from (content(example.file) for example in examples)
 
 
 def holder(address: Path) -> Path:
     """Returns the file that holds the example at an address: its own file, or its table."""
-    found = find_table(address)
-    return found[0] if found and found[1] else address
+    in_table = find_table(address)
+    return in_table[0] if in_table and in_table[1] else address
 
 
 def find_table(address: str | Path) -> tuple[Path, str] | None:
@@ -86,21 +96,28 @@ def table_at(file: Path) -> Table:
         raise OSError(str(error)) from None
 
 
-def _cell(rows: Table, inner: str, name: str, root: Path) -> bytes:
+def _cell(rows: Table, column: str, name: str, root: Path) -> bytes:
+    """Returns the content of a cell.
+
+    Args:
+      column: the column that the root names, see `_column`.
+      name: the name of the row, such as `row 17`.
+      root: the root of the cells, for the message.
+    """
     try:
-        return rows.cell(name, _column(rows, inner)).encode()
+        return rows.cell(name, _column(rows, column)).encode()
     except KeyError:
         raise FileNotFoundError(errno.ENOENT, "no such row or column", str(root / name)) from None
 
 
-def _column(rows: Table, inner: str) -> str:
-    """Returns the column that the rest of a root names; "" stands for the modality's column."""
-    for column in [inner] if inner else _columns():
+def _column(rows: Table, named: str) -> str:
+    """Returns the column that a root names after the table file; "" is the modality's column."""
+    for column in [named] if named else _columns():
         if column in rows.cells:
             return column
     # A path in normal form may differ from the name, as for a name with two slashes.
-    parts = _parts(inner)
-    return next((column for column in rows.columns if _parts(column) == parts), inner)
+    parts = _parts(named)
+    return next((column for column in rows.columns if _parts(column) == parts), named)
 
 
 def _parts(path: str) -> list[str]:

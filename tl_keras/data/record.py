@@ -34,11 +34,11 @@ def write(run: Run, dataset: Dataset) -> None:
             f"started{f' ({changed})' if changed else ''}; restore them, or choose another "
             "--workdir"
         )
-    trained = [*space.first_trials(run.config)]
+    configs = [*space.first_trials(run.config)]
     if run.config.parallel.student is not None:
-        trained.append(run.config.of_students)
-    known = [refuse_leaks(dataset, trial.model) for trial in trained]
-    warnings = list(dict.fromkeys(line for lines in known for line in lines))
+        configs.append(run.config.of_students)
+    warnings = [line for config in configs for line in refuse_leaks(dataset, config.model)]
+    warnings = list(dict.fromkeys(warnings))
     for line in warnings:
         logging.warning("data: %s", line)
     content = {
@@ -46,9 +46,8 @@ def write(run: Run, dataset: Dataset) -> None:
         "classes": list(dataset.classes),
         "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
         "digests": {
-            **old.get(
-                "digests", {}
-            ),  # Includes digests of examples in no split, see `add_digests`.
+            # Includes digests of examples in no split, see `add_digests`.
+            **old.get("digests", {}),
             **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
         },
         "answers": {name: _counts(dataset, name) for name in SPLITS},
@@ -112,9 +111,12 @@ FEW_KNOWN = 0.01  # Largest share of test examples that weights may know without
 def refuse_leaks(dataset: Dataset, config: ModelConfig) -> list[str]:
     """Checks that the initial weights were not trained on validation or test examples.
 
-    Weights that were trained without labels may have seen the validation examples, because the
-    candidates that are compared on these all start from the same weights. Returns a warning if such
-    weights have seen at most `FEW_KNOWN` of the test examples, or examples of the folds.
+    Weights that were trained without labels may have seen the validation examples, because all
+    candidates that these examples compare start from the same weights.
+
+    Returns:
+      Warnings: weights that were trained without labels have seen at most the share `FEW_KNOWN` of
+      the test examples, or examples of the folds.
 
     Raises:
       ValueError: such an example is among the training examples of a run that the weights come
@@ -154,5 +156,5 @@ def _remedy(several: str, has_labels: bool) -> str:
         )
     return (
         f"put these {several} into train (with folders train/, val/ and test/, or a column 'split' "
-        "in a CSV), use the splits of that run, or choose other weights"
+        "in a table), use the splits of that run, or choose other weights"
     )

@@ -90,24 +90,21 @@ def _measured_later(splits: Splits, config: RunConfig) -> Splits:
 
 
 def read(dataset: Dataset, split: str) -> Iterator[bytes]:
-    """Yields the content of each example of a split."""
-    if dataset.root is None:
-        yield from (bytes(dataset.raw[example.index]) for example in dataset.splits[split])
-        return
-    content = contents.reader(dataset.root)
-    yield from (content(example.file) for example in dataset.splits[split])
+    """Returns the content of each example of a split."""
+    return contents.of_examples(dataset, dataset.splits[split])
 
 
 def _left_over(
     listing: Listing, dataset: Dataset, quarantined: Sequence[Quarantined]
 ) -> Iterator[str]:
-    """Yields the files that are in no split: copies of others."""
+    """Yields the files that are in no split, since their content occurs in another place."""
     known = {example.file for examples in dataset.splits.values() for example in examples}
     known.update(entry.file for entry in quarantined)
     yield from (listed.file for listed in listing.files if listed.file not in known)
 
 
 def _checked(listing: Listing, config: RunConfig) -> tuple[Splits, list[Quarantined]]:
+    """Returns the readable examples by the split that the source names, and the other files."""
     folder = store.subfolder(config.cache, store.AUDIT)
     files = [listed.file for listed in listing.files]
     checked = check_files.check_all(listing.root, files, config.settings, folder)
@@ -143,6 +140,11 @@ def _without_copies(splits: Splits, words: tuple[str, str]) -> tuple[Splits, lis
 
 
 def _split(splits: Splits, config: RunConfig, quarantined: Sequence[Quarantined]) -> Dataset:
+    """Returns a data set with train and val, of which val is carved if the source names none.
+
+    Raises:
+      ValueError: there are too few examples.
+    """
     words = nouns(config.modality)
     count = len(splits["train"]) + len(splits["val"])
     if count < FEWEST or len(splits["train"]) < 2:
@@ -158,6 +160,7 @@ def _split(splits: Splits, config: RunConfig, quarantined: Sequence[Quarantined]
 
 
 def _drawn(config: RunConfig) -> Dataset:
+    """Returns the data set of examples that the package generates."""
     drawn = part(config.modality, "sources").SOURCES[config.data.source](config)
     examples = [
         Example(file, 0, hashlib.sha256(raw).hexdigest(), i)
@@ -165,8 +168,9 @@ def _drawn(config: RunConfig) -> Dataset:
     ]
     splits, _ = _without_copies({"train": examples, "val": [], "test": []}, ("", ""))
     dataset = _split(_measured_later(splits, config), config, [])
+    splits = {**dataset.splits, "test": []}
     return Dataset(
-        *((), {**dataset.splits, "test": []}, None, drawn.raw, [], [], dataset.fingerprint),
+        *((), splits, None, drawn.raw, [], [], dataset.fingerprint),
         nouns=nouns(config.modality),
         objective=config.pretrain.objective,
     )

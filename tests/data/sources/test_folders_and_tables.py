@@ -391,7 +391,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
     ]
     listing = table(root, "path,label\n" + "".join(f"{row},cat\n" for row in rows))
     assert [file for file, _, _ in listed(listing)] == ["inside/1.png", "1.png"]
-    leaves = "a path outside of the CSV's folder; move the CSV to a folder above its images"
+    leaves = "a path outside of the table's folder; move the table to a folder above its images"
     assert reasons(listing) == {
         **dict.fromkeys([*away, "../2.png"], leaves),
         "folder/1.png": "a link to a place outside of the data folder",

@@ -122,6 +122,8 @@ WHERE = "data.path: '.*data.csv'"
         ("text,label\na,0.5\nb,1.5\n", "'0.5' looks like a number to predict"),
         ("text,label\na,x|y\nb,x\nc,y\n", "looks like several labels"),
         ("text,labels\na,x\n", "has the column 'labels', but several labels"),
+        ("text,label_a,label_b\na,x,y\n", "has the column 'label_a', but several labels"),
+        ("text,label_text\na,x\n", "has no column 'label'; .*set data.label_column to its name"),
         ("text,label,split\na,x,old\n", "row 2: expected 'train', 'val', .*; received 'old'"),
         ("text_a,text_b,label\na,b,x\n", "the columns 'text_a' and 'text_b', so .*pairs"),
         ("Sentence1,sentence2,label\na,b,x\n", "the columns 'sentence1' and 'sentence2'"),
@@ -258,24 +260,26 @@ def test_json_lines_are_examples(tmp_path):
 def test_bad_lines_are_left_out_with_their_numbers(tmp_path):
     good = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(10)]
     bad = ['{"text": "a", "label"', "[1]", '{"text": "\\ud800", "label": "a"}', "9" * 5000]
+    bad.append('{"text": "a", "Text": "b", "label": "a"}')
     text = lines(*good, *bad, {"text": ["a", "list"], "label": "a"}).encode()
     listing = listed(tmp_path, text + b'{"text": "\xe4", "label": "a"}\n', "data.jsonl")
     found = reasons(listing)
     assert len(listing.files) == 10
-    assert list(found) == [f"line {i}" for i in (11, 12, 13, 14, 16, 15)]
+    assert list(found) == [f"line {i}" for i in (11, 12, 13, 14, 15, 17, 16)]
     assert found["line 11"].startswith("not JSON: Expecting ':' delimiter at column")
     assert found["line 12"] == "not a JSON object, but a list"
     assert "lone surrogate" in found["line 13"]
     assert found["line 14"].startswith("not JSON that can be read")
-    assert found["line 15"] == "the value of 'text' is a list or an object; expected a string"
-    assert found["line 16"].startswith("not UTF-8: byte 0xe4 at position")
+    assert found["line 15"].startswith("has the key 'text' twice")
+    assert found["line 16"] == "the value of 'text' is a list or an object; expected a string"
+    assert found["line 17"].startswith("not UTF-8: byte 0xe4 at position")
     assert all(entry.is_bad for entry in listing.quarantined)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD, "has 3 bad lines of 3; line 1 is not JSON: .*expected JSON lines: one object on"),
+        (GOOD, "has 3 bad lines of 3; line 1: not JSON: .*expected JSON lines: one object on"),
         ('[\n{"text": "a"},\n{"text": "b"}\n]\n', "is one JSON array; expected JSON lines"),
         (lines({"text": "a"}).encode("utf-16"), "is in UTF-16; save it as UTF-8"),
         (lines({"text": "a", "label": ["x", "y"]}), "line 1: the label is a list or an object"),

@@ -58,6 +58,6 @@ def refuse(name: str, root: Path, nouns: str) -> str | None:
     """Returns the reason why the file that a path names must not be read; None if it may be."""
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        return f"a path outside of the CSV's folder; move the CSV to a folder above its {nouns}"
+        return f"a path outside of the table's folder; move the table to a folder above its {nouns}"
     # A folder on the path may be a link.
     return paths.refuse(path, root) or paths.leaves(path, root)

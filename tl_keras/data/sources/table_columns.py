@@ -192,7 +192,8 @@ def _refuse_several(names: Sequence[str], label: str, expected: str, where: str)
         return
     several = [name for name in names if re.fullmatch(r"labels|label[ _]?\d+", name)]
     if "label" not in names:
-        several += [name for name in names if name.startswith(("label_", "label "))]
+        alike = [name for name in names if name.startswith(("label_", "label "))]
+        several += alike if len(alike) > 1 else []  # A single one may have all labels.
     elif names.count("label") > 1:
         several.append("label")
     if several:

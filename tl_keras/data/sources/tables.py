@@ -21,9 +21,14 @@ from tl_keras.data.table_files import table
 from tl_keras.data.table_files.table import Table
 from tl_keras.data.wording import number_of
 
+MISNAMED = (
+    "data.path: {!r}: expected a name that ends with .csv, since the examples are cells of the "
+    "table; rename the file"
+)
+
 
 def list_table(config: RunConfig) -> Listing:
-    """Returns the examples of a table with labels and optionally the columns `split` and `group`.
+    """Returns the examples of a table, with their labels, and their splits and groups if given.
 
     Paths are relative to the folder of the table. Rows without a label are quarantined.
 
@@ -36,10 +41,7 @@ def list_table(config: RunConfig) -> Listing:
     columns, warnings = table_columns.columns(rows, config)
     listed = list(_rows(rows, columns))
     if columns.is_cell and not table.is_table(file):
-        raise ValueError(
-            f"data.path: {str(file)!r}: expected a name that ends with .csv, since the examples "
-            "are cells of the table; rename the file"
-        )
+        raise ValueError(MISNAMED.format(str(file)))
     if columns.is_cell:
         root = contents.root_of(file, columns.example)
     else:
@@ -161,6 +163,7 @@ def _check_labels(rows: Table, columns: Columns, labelled: list[Listed], config:
 
 
 def _bad_rows(rows: Table, columns: Columns) -> list[Quarantined]:
+    """Returns the rows that cannot be read, and those whose example is a list or an object."""
     bad = [Quarantined(rows.name(number), reason) for number, reason in rows.bad]
     nested = sorted(rows.nested.get(columns.example, ())) if columns.is_cell else ()
     reason = f"the value of {columns.example!r} is a list or an object; expected a string"

@@ -1,6 +1,7 @@
-"""Lists the examples of a data set whose labels, if any, are not read.
+"""Lists the examples of a data set without reading their labels.
 
-They are the files of a folder of any layout, the cells of a table, or a set of TensorFlow Datasets.
+The examples are the files of a folder of any layout, the cells of a table, or those of a data set
+of TensorFlow Datasets.
 """
 
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tl_keras.data.label_names import is_missing
 from tl_keras.data.sources import tables, tfds, tree
 from tl_keras.data.sources.layout import split_of
 from tl_keras.data.sources.of_files import list_unlabelled, may_be_table
+from tl_keras.modalities import part
 
 
 def list_examples(config: RunConfig) -> Listing:
@@ -28,9 +30,11 @@ def list_examples(config: RunConfig) -> Listing:
         return tfds.list_unlabelled(config, store.subfolder(config.cache, store.TFDS))
     path = Path(config.data.path)
     if config.data.source != "folder" and not may_be_table(path, config.modality):
-        rows = tables.read(path, config.data.source, "data.path")
+        tables.read(path, config.data.source, "data.path")  # A fault of the file comes first.
+        if part(config.modality, "config").COLUMN:
+            raise ValueError(tables.MISNAMED.format(str(path)))
         raise ValueError(
-            f"data.path: {str(rows.file)!r}: tables without labels work only for examples that are "
+            f"data.path: {str(path)!r}: tables without labels work only for examples that are "
             "cells of the table, not for paths of files; expected a folder"
         )
     listing = list_unlabelled(path, config, "data.path")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def read(file: Path) -> Parts:
                 continue
             row = {}
             for name, value in values.items():
-                name = shared.setdefault(name.strip().lower(), name.strip().lower())
+                name = shared.setdefault(name, name)
                 columns.setdefault(name)
                 if isinstance(value, list | dict):
                     nested[name].add(number)
@@ -55,10 +55,10 @@ def read(file: Path) -> Parts:
 
 
 def _object(line: bytes, number: int) -> dict[str, Any] | None:
-    """Returns the object on a line; None if the line is empty.
+    """Returns the object on a line, with keys in lower case; None if the line is empty.
 
     Raises:
-      ValueError: the line is not an object in JSON. The message says why.
+      ValueError: the line is not an object in JSON, or has a key twice. The message says why.
     """
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -78,7 +78,11 @@ def _object(line: bytes, number: int) -> dict[str, Any] | None:
         raise ValueError(f"not a JSON object, but a {type(values).__name__}")
     if SURROGATE.search("".join(value for value in values.values() if isinstance(value, str))):
         raise ValueError("has half a character (a lone surrogate), which is not Unicode text")
-    return values
+    named = {name.strip().lower(): value for name, value in values.items()}
+    if len(named) < len(values):
+        twice = Counter(name.strip().lower() for name in values).most_common(1)[0][0]
+        raise ValueError(f"has the key {twice!r} twice; capital letters make no difference")
+    return named
 
 
 def _as_text(value: Any) -> str:
@@ -98,9 +102,7 @@ def _refuse_mostly_bad(file: Path, bad: list[tuple[int, str]], good: int) -> Non
         what = f"is one JSON array; {EXPECTED}; {_conversion(file)}"
     else:
         number, reason = bad[0]
-        what = (
-            f"has {len(bad)} bad lines of {len(bad) + good}; line {number} is {reason}; {EXPECTED}"
-        )
+        what = f"has {len(bad)} bad lines of {len(bad) + good}; line {number}: {reason}; {EXPECTED}"
     raise ValueError(f"{str(file)!r} {what}")
 
 
