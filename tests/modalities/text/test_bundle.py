@@ -181,8 +181,8 @@ def test_the_cpp_program_classifies_lines(tmp_path, fixed):
     for given, message in (
         (("m",), "usage: classify"),
         (("x", "vocab.txt", "characters.txt"), "x is not a LiteRT model"),
-        (("m", "missing", "characters.txt"), "cannot read missing and characters.txt"),
-        (("m", "vocab.txt", "missing"), "cannot read vocab.txt and missing"),
+        (("m", "missing", "characters.txt"), "cannot read missing or characters.txt"),
+        (("m", "vocab.txt", "missing"), "cannot read vocab.txt or missing"),
     ):
         done = run(*given)
         assert done.returncode == 2 and message in done.stderr.decode()
@@ -341,7 +341,7 @@ def test_a_model_of_fixed_length_gets_padding(tmp_path):
     (answer,) = predict.run(interpreter, [np.array([2, 4], np.int32)]).values()
     assert answer.tolist() == [1, 2, 0, 0, 0, 0]
     words = bundle.words(spec_of("english"), 6)
-    assert words["padding_words"] == ", except that the model takes 6 ids: fill up with 0"
+    assert words["padding_sentence"] == "The model takes 6 ids: fill a shorter text up with 0."
 
 
 def test_other_tokenisers_get_a_folder_for_python_alone(tmp_path):

@@ -32,6 +32,7 @@ def test_a_text_is_kept_with_its_length_and_digest():
         (b"", "empty file"),
         (b"\xef\xbb\xbf", "empty text"),
         (b" \r\n\t" + "\u3000\u00a0".encode(), "only whitespace"),
+        ("\u2003\u200b\u202f\ufeff\x85".encode(), "only whitespace"),
         (
             "first\nsecond caf\xe9\n".encode("cp1252"),
             "not UTF-8: line 2 has the byte 0xE9, which is 'é' in Windows-1252; save the text as "

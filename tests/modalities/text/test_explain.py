@@ -235,8 +235,3 @@ def test_views_equal_those_of_training():
         of_label = dict(zip(targets.argmax(-1), trained, strict=True))
         for row, label in zip(shown[view], (7, 2), strict=True):
             assert row[row != 0].tolist() == of_label[label][of_label[label] != 0].tolist()
-
-
-def test_token_ids_as_text():
-    ids = prepare.encoded("Overcooked soup!", SETTINGS, None)
-    assert explain.as_text(np.pad(ids, (0, 3)), ENGLISH) == "overcooked soup !"

@@ -157,7 +157,13 @@ def test_another_model_is_found(text_device, check, tmp_path):
         (
             lambda right: {"1": {"windows": [[float("nan")]]}},
             1,
-            "token 0: expected 101, received -1",
+            "token 0: expected 101, received nan",
+        ),
+        (lambda right: {"1": {"windows": [[101.5]]}}, 1, "token 0: expected 101, received 101.5"),
+        (
+            lambda right: {"1": {"windows": [[float("inf")]]}},
+            1,
+            "token 0: expected 101, received inf",
         ),
         (
             lambda right: {"1": {"windows": right["1"]["windows"] * 2}},

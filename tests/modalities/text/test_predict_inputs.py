@@ -85,6 +85,14 @@ def test_other_values_are_a_type_error(wrong, received):
         as_given(wrong)
 
 
+def test_a_data_frame_is_a_type_error():
+    class DataFrame(Series):
+        columns = ("text", "label")
+
+    with pytest.raises(TypeError, match="received DataFrame; pass the column with the texts"):
+        as_given(DataFrame("text", "label"))
+
+
 @pytest.mark.parametrize("empty", ["", " \n", ["good", ""]])
 def test_an_empty_text_is_an_error(empty):
     with pytest.raises(ValueError, match=r"received an empty text as value #\d$"):

@@ -20,13 +20,13 @@ from tl_keras.modalities import device_folder
 from tl_keras.modalities.text import golden, tokens
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.device import predict
-from tl_keras.modalities.text.prepare import text_of
+from tl_keras.modalities.text.originals import decoded
 from tl_keras.modalities.text.tokens import vocabulary, wordpiece
 from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.exports import OnFiles
 
 FOLDER = importlib.resources.files("tl_keras.modalities.text.device")
-# For a WordPiece alone, which needs no library.
+# Code that splits texts by WordPiece without a library; other tokenisers need one.
 NATIVE = ("tokens.h", "classify.cc", "Tokens.kt", "TextClassifier.kt")
 TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
 FILES = """\
@@ -98,15 +98,15 @@ def spec_of(
 def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
     """Measures the model file on the original texts, split into tokens by `predict.py`.
 
-    Texts that are longer than the model takes are divided into windows, as in training.
+    Texts that are longer than the model takes are divided into windows, as in evaluation.
 
-    The answers are compared with the answers of the same model file to the same texts, prepared as
-    in training.
+    The answers are compared with the answers of the same model file to the same texts, prepared by
+    the training code.
 
     Returns:
-      the accuracy on the original texts and its interval; the share of texts with the same answer;
-      the largest difference of a probability; and `identical`, the share of texts that get exactly
-      the same token ids from both preparations.
+      the accuracy on the original texts and its interval; the share of texts with the same answer
+      after both preparations; the largest difference of a probability; and `identical`, the share
+      of texts that get exactly the same token ids from both preparations.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters = [predict.load(file) for _ in range(count)]
@@ -117,7 +117,7 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
 
     def run(interpreter: Any, places: np.ndarray) -> None:
         for place in places:
-            actual = encode(text_of(contents.read(paths[place])))
+            actual = encode(decoded(contents.read(paths[place])))
             expected = _windows_of(examples.inputs, place)
             runs = [predict.run(interpreter, x)["probabilities"] for x in (actual, expected)]
             results[place] = (*runs, _are_equal(actual, expected))
@@ -216,7 +216,7 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
         "input_length": fixed or "any",
         "window_words": _window_words(spec),
         "long_words": ", or longer than the model takes" if spec["length"] else "",
-        "padding_words": f", except that the model takes {fixed} ids: fill up with 0" * (fixed > 0),
+        "padding_sentence": _padding_sentence(fixed),
         "packages": "" if is_native else " tokenizers",
         "and_packages": "" if is_native else " and tokenizers",
         "native": native,
@@ -225,6 +225,12 @@ def words(spec: dict[str, Any], fixed: int) -> dict[str, Any]:
         "frame_words": _frame_words(spec),
         **device_folder.answer_words(spec, ABOUT_ABSTAINING),
     }
+
+
+def _padding_sentence(fixed: int) -> str:
+    if fixed:
+        return f"The model takes {fixed} ids: fill a shorter text up with 0."
+    return "A text needs no padding."
 
 
 def _tokeniser_words(spec: dict[str, Any]) -> str:
@@ -243,7 +249,7 @@ def _tokeniser_words(spec: dict[str, Any]) -> str:
 
 
 def _window_words(spec: dict[str, Any]) -> str:
-    """Returns the steps of the README that follow the tokeniser, up to "Put the id ..."."""
+    """Returns the step of the README about windows, and the number of the step after it."""
     if spec["length"] is None:
         return "2"
     room = spec["length"] - sum(spec[name] is not None for name in ("start", "end"))

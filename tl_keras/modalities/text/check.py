@@ -12,11 +12,12 @@ from tl_keras.data.wording import count_of, shortened
 from tl_keras.modalities.text import copies
 from tl_keras.modalities.text.config import TextConfig
 
-FIELDS = 3  # Increase this number when `Checked` gets a new field, or `looks` another value.
+FIELDS = 4  # Increase this number when `Checked` gets a new field, or a field other values.
 BY = [FIELDS]
 MOST_CONTROL = 0.1  # the largest share of control characters in a text
 # Control characters that no text needs; tabs, line breaks and form feeds are not among them.
 CONTROL = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f]")
+WHITE_SPACE = re.compile(r"(?:[^\S\x1c-\x1f]|[\u200b\ufeff])*")
 # What Windows-1252 makes of a continuation byte of UTF-8. Its quotation marks and dashes are left
 # out, since they often follow a letter.
 FOLLOWING = (
@@ -24,8 +25,8 @@ FOLLOWING = (
     "\u2122\u0161\u0153\u017e\u0178]"
 )
 # UTF-8 that was read as Windows-1252 or Latin-1 and stored again: "Ã©" for é, "â€™" for an
-# apostrophe, "ðŸ" for an emoji, and Greek, Cyrillic and Chinese, of which two characters in a row
-# are needed.
+# apostrophe, "ðŸ" for an emoji. Greek, Cyrillic and Chinese count only if two of these characters
+# follow each other.
 MOJIBAKE = re.compile(
     f"[\xc2\xc3](?:{FOLLOWING}|\xa0)|\xe2(?:\u20ac|\x80)|\xf0(?:\u0178|\x9f)"
     f"|(?:[\xce-\xd1]{FOLLOWING}){{2}}|(?:[\xe3-\xe9]{FOLLOWING}{{2}}){{2}}"
@@ -37,8 +38,8 @@ MARKUP = re.compile(
     r"(?:\s[^<>]*)?/?>|&(?:amp|lt|gt|quot|nbsp|#\d{1,6}|#x[0-9a-f]{1,5});",
     re.IGNORECASE,
 )
-# What is wrong with a text that can be used all the same: a word for `Checked.faults`, a pattern,
-# and for the warning a name, typical causes and what to do.
+# Faults of texts that can still be used. The key is a word for `Checked.faults`. The values are a
+# pattern, and for the warning the name of the fault and what to do.
 FAULTS: dict[str, tuple[re.Pattern[str], str, str]] = {
     "control": (
         CONTROL,
@@ -134,7 +135,7 @@ def read(
     settings: TextConfig,
     looks: bool,
 ) -> Checked:
-    """Decodes a text, and returns its number of characters and what is wrong with it.
+    """Returns the result of checking a text: its number of characters and its faults.
 
     For an unusable file, the function either returns a `Checked` with a `reason`, or raises
     UnicodeDecodeError, which `blame` converts to a reason.
@@ -180,7 +181,7 @@ def _without_mark(data: bytes) -> str:
 def _refuse_text(text: str) -> str:
     if not text:
         return "empty text"
-    if not text.strip(" \t\r\n\f\v\xa0\u200b\u2028\u2029\u3000\ufeff"):
+    if WHITE_SPACE.fullmatch(text):
         return "only whitespace"
     control = sum(map(len, CONTROL.findall(text)))
     if control > MOST_CONTROL * len(text):
@@ -213,7 +214,7 @@ def blame(start: bytes, error: Exception) -> str:
 
 
 def _latin(data: bytes, place: int) -> str:
-    """Returns the letter that a byte is in Windows-1252; "" if the bytes around it are no words."""
+    """Returns a byte as a letter in Windows-1252; "" if the bytes around it are not a text."""
     around = data[max(0, place - 8) : place + 8].decode("cp1252", "replace")
     letter = data[place : place + 1].decode("cp1252", "replace")
     is_text = not CONTROL.search(around) and "\ufffd" not in around

@@ -16,7 +16,7 @@ OF_THE_VIEWS = ("augment", "augment_strength")
 DEFAULTS = {
     "model": {"backbone": "MiniLM-L6"},
     "fit": {"batch_size": 16},
-    # Not int8: for transformers it is less accurate and slower than `dynamic`, and as large.
+    # Not int8, which for transformers is as large as `dynamic`, slower and less accurate.
     "search": {"format": "dynamic"},
     "export": {"formats": ("saved_model", "float32", "float16", "dynamic")},
 }
@@ -154,7 +154,7 @@ class TextConfig(Section):
         """The operations of `augment` with their strengths multiplied by `augment_strength`.
 
         Raises:
-          ValueError: the vocabulary cannot be read, or has no mask token.
+          ValueError: the vocabulary cannot be read, or has no token for the operation `mask`.
         """
         if self.augment_strength == 0 or not self.augment:
             return ()
@@ -163,16 +163,16 @@ class TextConfig(Section):
 
         words = tokens.of(self.vocabulary)
         # Vocabularies of other models than BERT's may have no mask token.
-        hidden = words.unknown if words.mask is None else words.mask
+        replacement = words.unknown if words.mask is None else words.mask
         operations = []
         for entry in (entry.times(self.augment_strength) for entry in self.augment):
-            if entry.name == "mask" and not hidden:
+            if entry.name == "mask" and not replacement:
                 raise ValueError(
                     f"text.augment: the vocabulary {self.vocabulary!r} has no token that could "
                     "replace others; expected delete or span, received mask"
                 )
             share = getattr(entry, entry.name)
-            mask = hidden if entry.name == "mask" else None
+            mask = replacement if entry.name == "mask" else None
             operations.append(
                 Operation(name=entry.name, share=share, start=words.start, end=words.end, mask=mask)
             )
@@ -246,7 +246,7 @@ def check(config: Any) -> None:
 
 
 def for_students(settings: TextConfig, folder: Path) -> TextConfig:
-    """Returns the settings of students: their vocabulary lies in the folder of the run.
+    """Returns the settings of students, whose smaller vocabulary lies in the folder of the run.
 
     Args:
       settings: the settings with the vocabulary of the students' backbone.
@@ -272,8 +272,10 @@ def check_input(file: str, shape: Any, settings: TextConfig) -> None:
 
 def kept(settings: TextConfig, folder: Path) -> TextConfig:
     """Returns the settings with the vocabulary that a run keeps in its folder, if it has one."""
-    own = folder / KEPT
-    return settings.model_copy(update={"vocabulary": str(own)}) if own.is_dir() else settings
+    vocabulary = folder / KEPT
+    if not vocabulary.is_dir():
+        return settings
+    return settings.model_copy(update={"vocabulary": str(vocabulary)})
 
 
 def extent(settings: TextConfig) -> str:

@@ -1,6 +1,5 @@
 """Lists texts that people should look at, such as very long ones; all stay in the data set."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +12,14 @@ from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.wording import number_of
 from tl_keras.modalities.text import copies, scripts, tokens
 from tl_keras.modalities.text.config import TextConfig
+from tl_keras.modalities.text.marking.words import places_of
 from tl_keras.modalities.text.originals import original
 
 MOST_READ = 200_000  # examples; the texts of larger data sets are not read again
-# A text is listed if one of these bounds is crossed.
-LONG = 3.0  # tokens, in multiples of the 95th percentile
-FEWEST_LONG = 64  # tokens; must be crossed together with LONG
-ONE_WORD = 6  # tokens; a text of one word is unusual if the median of all texts is larger
+# The bounds that decide which texts are listed.
+LONG = 3.0  # multiples of the 95th percentile; a longer text is listed
+FEWEST_LONG = 64  # tokens; a text that is not longer is not listed as long
+ONE_WORD = 6  # tokens; a text of one word is listed if the median of all texts is larger
 FEW_CUT = 0.05  # Texts that are cut off are listed if at most this share is.
 BEGINNING = 60  # characters of a listed text
 ALMOST_ALL = 0.9  # share of the texts; those in another script or language are then listed
@@ -32,22 +32,23 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: TextConfig) -
       a dict with these keys:
 
       - `near_duplicates`: a list of pairs of nearly equal texts in different splits or with
-        different labels, each with `files`, `splits`, `labels` and `distance` (the share of
-        different characters, in percent, see `copies.near_duplicates`).
+        different labels, each with `files`, `splits`, `labels` and `distance` (in percent, see
+        `copies.near_duplicates`).
       - `rare`: a list of classes with few examples, each with `class`, `n` and `why`.
-      - `lengths`: numbers of tokens, with start and end: `n`, the number of texts; `median`, `p95`
-        and `longest`; `limit`, the largest number that the model takes at once, and `truncated`,
-        the share of texts that have more, of which training reads only the beginning; `odd`, a
-        list of texts of unusual length, each with `file`, `text` (its beginning), `tokens` and
-        `why`.
+      - `lengths`: `n`, the number of texts; `median`, `p95` and `longest`, numbers of tokens with
+        start and end; `limit`, the largest number of tokens that the model takes at once;
+        `truncated`, the share of texts with more tokens, of which training reads only the
+        beginning; `odd`, a list of texts of unusual length, each with `file`, `text` (its
+        beginning), `tokens` and `why`.
       - `scripts`: `n`, the number of texts; `scripts` and `languages`, the number of texts in each,
         most frequent first; `odd`, a list of texts in another script or language than almost all
         others, each with `file`, `text`, `script` and `why`. Texts whose language is uncertain are
         not counted in `languages`.
 
-      `near_duplicates` is missing if the texts are more than `copies.MAX_EXAMPLES`, or are read
-      from shards. `lengths` is missing if the texts are not kept in memory. `scripts` is missing if
-      the texts are more than `MOST_READ`, or are read from shards.
+      `near_duplicates` is missing if there are more than `copies.MAX_EXAMPLES` texts, `scripts` if
+      there are more than `MOST_READ`. Both are missing if the texts are read from shards.
+      `lengths` is missing if the texts are not kept in memory. If the texts are not read again,
+      `longest` is at most `limit`, and `truncated` also counts texts of exactly `limit` tokens.
     """
     findings: dict[str, Any] = {"rare": rare_answers(dataset)}
     splits = [split for split in SPLITS if dataset.splits[split]]
@@ -146,7 +147,8 @@ def beginning(text: str) -> str:
 
 
 def _num_words(text: str) -> int:
-    return len(re.findall(r"\w+(?:['’-]\w+)*", text))
+    """Returns the number of words of a text, without punctuation."""
+    return sum(text[start].isalnum() for start, _ in places_of(text, 0, len(text)))
 
 
 def _scripts(examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any]:
@@ -156,15 +158,16 @@ def _scripts(examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any
     all_scripts, languages = Counter(written), Counter(filter(None, spoken))
     script, language = _usual(all_scripts), _usual(languages)
     odd = []
-    for example, text, own, guess in zip(examples, texts, written, spoken, strict=True):
-        if script not in (None, own):
-            why = "no letters" if own == scripts.NO_LETTERS else f"{own} instead of {script} script"
+    for example, text, name, guess in zip(examples, texts, written, spoken, strict=True):
+        if script not in (None, name):
+            has_letters = name != scripts.NO_LETTERS
+            why = f"{name} instead of {script} script" if has_letters else "no letters"
         elif language is not None and guess not in ("", language):
             why = f"probably {guess} instead of {language}"
         else:
             continue
         entry = {"file": example.file, "text": beginning(text)}
-        odd.append({**entry, "script": own, "why": why})
+        odd.append({**entry, "script": name, "why": why})
     return {
         "n": len(texts),
         "scripts": dict(all_scripts.most_common()),
@@ -174,7 +177,7 @@ def _scripts(examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any
 
 
 def _usual(counts: Counter[str]) -> str | None:
-    """Returns the script or language of almost all texts; None if there is none."""
+    """Returns the script or language of almost all texts; None if they have several."""
     if not counts:
         return None
     name, count = counts.most_common(1)[0]
@@ -187,14 +190,14 @@ def lines(findings: Mapping[str, Any]) -> list[str]:
     Args:
       findings: the result of `examine`.
     """
-    found = []
+    sentences = []
     if lengths := findings.get("lengths"):
         tokens_of = f"{lengths['median']:.0f} tokens in the median text"
         cut = ""
         if lengths["limit"] is not None:
             cut = f", {lengths['truncated']:.1%} of the texts have more than {lengths['limit']}"
-        found.append(f"{tokens_of}, {lengths['longest']} in the longest{cut}")
+        sentences.append(f"{tokens_of}, {lengths['longest']} in the longest{cut}")
     length, script = (len(findings.get(k, {}).get("odd", [])) for k in ("lengths", "scripts"))
     odd = f"{number_of(length, 'text')} of unusual length"
-    found.append(f"{odd}, {script} in an unusual script or language")
-    return found
+    sentences.append(f"{odd}, {script} in an unusual script or language")
+    return sentences

@@ -26,7 +26,6 @@ from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.marking.excerpts import Mark, excerpt, to_json
 from tl_keras.modalities.text.marking.words import Word, divide, split, windows_of
 from tl_keras.modalities.text.originals import original
-from tl_keras.modalities.text.tokens.vocabulary import Vocabulary
 from tl_keras.run.files import write_json
 from tl_keras.training.network.model import logits_of
 
@@ -267,7 +266,10 @@ def _augmented(
         example = dataset.splits["train"][place]
         with contextlib.suppress(OSError):
             original = to_json(excerpt(text_of(example), characters=SHORT))
-            written = [to_json(excerpt(as_text(view[i], vocabulary), (), SHORT)) for view in shown]
+            written = [
+                to_json(excerpt(tokens.as_text(view[i].tolist(), vocabulary), (), SHORT))
+                for view in shown
+            ]
             entries.append({"file": example.file, "original": original, "views": written})
     return entries
 
@@ -292,13 +294,3 @@ def views(ids: np.ndarray, indices: Sequence[int], count: int, config: RunConfig
         )
         shown.append(augment(tf.constant(ids), tf.gather(numbers, indices), operations).numpy())
     return np.stack(shown)
-
-
-def as_text(ids: np.ndarray, vocabulary: Vocabulary) -> str:
-    """Returns token ids as a text for people, without start, end and padding."""
-    outside = {0, vocabulary.start, vocabulary.end}
-    words = [vocabulary.tokens[i] for i in ids.tolist() if i not in outside]
-    if vocabulary.kind == "wordpiece":
-        return " ".join(words).replace(" ##", "")
-    # Other tokenisers mark the start of a word, by the signs of SentencePiece or of GPT-2.
-    return "".join(words).replace("\u2581", " ").replace("\u0120", " ").strip()

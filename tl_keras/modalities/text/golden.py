@@ -22,7 +22,7 @@ from tl_keras.export.description import Examples
 from tl_keras.modalities import device_folder
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.device import predict
-from tl_keras.modalities.text.prepare import text_of
+from tl_keras.modalities.text.originals import decoded
 from tl_keras.modalities.text.tokens import wordpiece
 from tl_keras.run.files import write_json, write_text
 
@@ -111,7 +111,7 @@ def _candidates(
     if examples.paths is None:
         texts = _joined(examples, places, spec)
     else:
-        texts = [text_of(contents.read(examples.paths[place])) for place in places]
+        texts = [decoded(contents.read(examples.paths[place])) for place in places]
     texts = list(dict.fromkeys(filter(None, map(one_line, texts)))) or ["a"]
     tops = [float(answer(encode(text)).max()) for text in texts]
     return [texts[i] for i in np.argsort(tops, kind="stable")[:CANDIDATES]]
@@ -129,19 +129,13 @@ def without_surrogates(text: str) -> str:
 
 
 def _joined(examples: Examples, places: np.ndarray, spec: dict[str, Any]) -> list[str]:
-    """Returns texts made of token ids, of examples whose texts are in no file."""
+    """Returns texts that are made from the token ids of examples, because no file has the texts."""
     words = tokens.of(spec["vocabulary"])
-    around = {0, words.start, words.end, words.unknown}
     rows = examples_of(examples.inputs.part(places))
-    texts = []
-    for row, length in zip(rows, lengths_of(rows), strict=True):
-        parts = [words.tokens[i] for i in row[:length].tolist() if i not in around]
-        if words.kind == "wordpiece":
-            text = " ".join(parts).replace(" ##", "")
-        else:  # BPE and Unigram mark the start of a word.
-            text = "".join(parts).replace("▁", " ").replace("Ġ", " ")
-        texts.append(text)
-    return texts
+    return [
+        tokens.as_text([i for i in row[:length].tolist() if i != words.unknown], words)
+        for row, length in zip(rows, lengths_of(rows), strict=True)
+    ]
 
 
 def _variants(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Writes a LiteRT file for MediaPipe's TextClassifier, which splits texts into tokens itself.
 
-MediaPipe gives a file three inputs of a fixed length, finds the vocabulary in the file, and cuts a
-text off after this length. So the file is another one than those with the input `token_ids`.
+MediaPipe passes three inputs of a fixed length to the model, cuts texts off after this length, and
+reads the vocabulary from the file. The files of other formats have the single input `token_ids`.
 """
 
 import tempfile
@@ -46,7 +46,7 @@ def write(
     abstains: Abstains | None,
     described: Description,
 ) -> None:
-    """Writes the file: a text in, answers out, for MediaPipe's TextClassifier.
+    """Writes a file that MediaPipe's TextClassifier runs: from a text to answers.
 
     Args:
       train: the training texts, whose lengths decide how many tokens the file takes.
@@ -54,7 +54,8 @@ def write(
         answers; None to write the model without this output.
 
     Raises:
-      ValueError: the model needs operators that LiteRT lacks.
+      ValueError: the model needs operators that LiteRT lacks, or the lengths of the training texts
+        are unknown.
     """
     length = length_for(model, train, described.settings)
     serve = saved_model.serving(model, 1, abstains)
@@ -62,7 +63,7 @@ def write(
 
     @tf.function(input_signature=specs, autograph=False)
     def classify(ids: tf.Tensor, segment_ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        # The converter drops an input that does not affect the answer, and MediaPipe needs all.
+        # The converter drops inputs that do not affect the answer, but MediaPipe needs all three.
         return serve(ids * mask * (1 - segment_ids))
 
     with tempfile.TemporaryDirectory(dir=file.parent) as temporary, quiet():
@@ -76,9 +77,14 @@ def write(
 
 
 def length_for(model: keras.Model, train: Inputs, settings: TextConfig) -> int:
-    """Returns how many tokens the file takes: a multiple of 16 that covers 99% of `train`.
+    """Returns how many tokens the file takes.
 
-    It is at most `text.length`. A model that takes a fixed number of tokens decides itself.
+    If the model takes a fixed number of tokens, the file takes the same number. Otherwise it takes
+    the smallest multiple of `MULTIPLE` that covers the share `COVERED` of the texts in `train`, but
+    at most `text.length`.
+
+    Raises:
+      ValueError: the lengths of the texts in `train` are unknown.
     """
     if model.input.shape[1]:
         return int(model.input.shape[1])
@@ -124,7 +130,7 @@ def load(file: Path) -> Callable[[Inputs], dict[str, np.ndarray]]:
     def run_one(ids: np.ndarray) -> dict[str, np.ndarray]:
         if len(ids) > length:
             ids = np.append(ids[: length - 1], ids[-1])  # The last token marks the end.
-        values = np.zeros((len(INPUTS), 1, length), np.int32)
+        values = np.zeros((len(INPUTS), 1, length), np.int32)  # ids, segment ids, mask
         values[0, 0, : len(ids)] = ids
         values[2, 0, : len(ids)] = 1
         for name, value in zip(INPUTS, values, strict=True):

@@ -50,6 +50,11 @@ def _many(values: Any) -> Iterable[Any]:
         return [values]
     if isinstance(values, np.ndarray) and values.ndim == 0:
         return [values.item()]
+    if hasattr(values, "columns"):  # Iterating over a DataFrame gives the names of its columns.
+        raise TypeError(
+            f"predict: {EXPECTED}; received {type(values).__name__}; pass the column with the "
+            "texts, such as frame['text']"
+        )
     unsupported = isinstance(values, bytes | bytearray | memoryview | Mapping | io.IOBase)
     if unsupported or not isinstance(values, Iterable):
         raise TypeError(f"predict: {EXPECTED}; received {type(values).__name__}")

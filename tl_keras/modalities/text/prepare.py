@@ -12,20 +12,21 @@ from absl import logging
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.check import Checked
 from tl_keras.modalities.text.config import KEPT, TextConfig
+from tl_keras.modalities.text.originals import decoded
 from tl_keras.modalities.text.tokens.pruning import pruned
 from tl_keras.modalities.text.tokens.vocabulary import CONFIG, write
 
 
 def keep(settings: TextConfig, folder: Path) -> None:
-    """Writes the vocabulary into the folder of a run, whose model then needs no other files."""
+    """Writes the vocabulary into the folder of a run, which then holds all that its model needs."""
     vocabulary = tokens.of(settings.vocabulary)
-    if vocabulary.kind == "wordpiece":  # The tokens are the rows of the model's own table.
+    if vocabulary.kind == "wordpiece":  # The run's model has a row for each token.
         vocabulary = replace(vocabulary, order=tuple(range(vocabulary.num_tokens)))
     write(vocabulary, folder / KEPT)
 
 
 def by(settings: TextConfig) -> dict[str, str]:
-    """Returns what a prepared text depends on, besides the settings: the vocabulary's content."""
+    """Returns the digest of the vocabulary, on which prepared texts depend besides the settings."""
     return {"vocabulary": tokens.of(settings.vocabulary).digest}
 
 
@@ -41,7 +42,7 @@ def decoder(
     length, ids_of = settings.longest if fraction else None, encoding(settings)
 
     def encode(content: bytes | np.ndarray) -> np.ndarray:
-        return ids_of(text_of(np.asarray(content, object).item()), length)
+        return ids_of(decoded(np.asarray(content, object).item()), length)
 
     def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         ids = tf.numpy_function(encode, [content], tf.int32, stateful=False)
@@ -50,16 +51,11 @@ def decoder(
     return one
 
 
-def text_of(content: bytes) -> str:
-    """Returns the text of a file; bytes that are not UTF-8 become U+FFFD."""
-    return content.decode("utf-8-sig", "replace")
-
-
 def encoding(settings: TextConfig) -> Callable[[str, int | None], np.ndarray]:
     """Returns a function from a text to its token ids with start and end, `(length,) int32`.
 
-    The second argument of the function is the largest number of tokens, after which the text is cut
-    off; None for no limit. The vocabulary is looked up once, for all texts.
+    The second argument of the function is the largest number of tokens; None for no limit. Longer
+    texts are cut off. The vocabulary is looked up once for all texts.
     """
     vocabulary = tokens.of(settings.vocabulary)
     encode = tokens.encoder_of(vocabulary)
@@ -105,7 +101,7 @@ def shortened(ids: np.ndarray, settings: TextConfig) -> np.ndarray:
 
 
 def prepare(text: Any, settings: TextConfig) -> np.ndarray:
-    """Returns the token ids of a text that is already decoded, however long it is."""
+    """Returns the token ids of a whole text, which is already decoded, `(length,) int32`."""
     return encoded(str(text), settings, None)
 
 
@@ -120,10 +116,11 @@ def for_students(settings: TextConfig, contents: Iterable[bytes], folder: Path) 
     target = folder / KEPT
     if settings.tokens is None or (target / CONFIG).is_file():  # `write` writes this file last.
         return
-    own = tokens.of(settings.vocabulary)
-    smaller = pruned(own, map(text_of, contents), settings.tokens)
+    whole = tokens.of(settings.vocabulary)
+    smaller = pruned(whole, map(decoded, contents), settings.tokens)
     write(smaller, target)
-    logging.info("vocabulary of the students: %d of %d tokens", smaller.num_tokens, own.num_tokens)
+    counts = smaller.num_tokens, whole.num_tokens
+    logging.info("vocabulary of the students: %d of %d tokens", *counts)
 
 
 def is_served(settings: TextConfig) -> bool:
@@ -145,6 +142,6 @@ def served(contents: tf.Tensor, settings: TextConfig) -> tf.Tensor:
 
 
 def embedded(texts: np.ndarray, settings: TextConfig) -> list[np.ndarray]:
-    """Returns the token ids of texts that a source generated, as bytes in UTF-8."""
+    """Returns the token ids of each text; a source generated the texts, as bytes in UTF-8."""
     ids_of = encoding(settings)
-    return [ids_of(text_of(text), None) for text in texts]
+    return [ids_of(decoded(text), None) for text in texts]

@@ -5,14 +5,15 @@ import re
 import unicodedata
 from collections import Counter
 
-LETTERS = 1000  # Only the first letters of a text are counted.
-FEWEST_WORDS = 6  # A shorter text is in no language.
-FEWEST_FREQUENT = 2  # different frequent words of a language that a text needs at least
-SMALLEST_SHARE = 0.15  # of the words of a text that are frequent words
-LEAD = 2  # A language needs so many times the frequent words of the next one.
+OF_SCRIPT, OF_LANGUAGE = 4000, 10_000  # characters at the start of a text that are read
+# A text has the language with the most frequent words in the text, if all these bounds are reached.
+FEWEST_WORDS = 6  # words of the text
+FEWEST_FREQUENT = 2  # different frequent words of the language in the text
+SMALLEST_SHARE = 0.15  # share of the words of the text that are frequent words of the language
+LEAD = 2  # frequent words, as a multiple of those of the next language
 NO_LETTERS = "no letters"
-# First words of the names of characters in Unicode, where they are not the name of the script.
 JAPANESE, CHINESE = "Japanese", "Chinese"
+# Scripts by the first word of a character's name in Unicode, if this word is not the script itself.
 NAMES = {
     "CJK": CHINESE,
     "HIRAGANA": JAPANESE,
@@ -89,7 +90,7 @@ def script(text: str) -> str:
 
     Chinese characters in a text with Japanese letters count as Japanese.
     """
-    letters = Counter(filter(None, map(_script_of, text[: 4 * LETTERS])))
+    letters = Counter(filter(None, map(_script_of, text[:OF_SCRIPT])))
     if not letters:
         return NO_LETTERS
     if letters[JAPANESE] > 0.05 * letters[CHINESE]:
@@ -99,7 +100,7 @@ def script(text: str) -> str:
 
 def language(text: str) -> str:
     """Guesses the language of a text by its frequent words; "" if the guess would be uncertain."""
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text[: 10 * LETTERS].casefold())
+    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text[:OF_LANGUAGE].casefold())
     if len(words) < FEWEST_WORDS:
         return ""
     words = [word.replace("’", "'") for word in words]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ Content = Callable[[str], bytes]
 def _read(content: Content, file: str) -> Excerpt | None:
     try:
         return excerpt(decoded(content(file)).strip())
-    # A report does without a text that cannot be read, whatever the reason is.
+    # The report leaves out a text that cannot be read, whatever the reason is.
     except (OSError, ValueError, KeyError, IndexError):
         return None
 
@@ -68,7 +69,8 @@ def _read(content: Content, file: str) -> Excerpt | None:
 def _content(run: RunFiles) -> Content:
     """Returns a function from the name of an example to its content.
 
-    Reports are shared: a file name or a link must not pull in files outside the data folder.
+    Reports are shared. So the function raises FileNotFoundError for names and links that lead out
+    of the data folder.
     """
     root = run.data.get("root")
     if root is None and run.source == "intents":
@@ -81,9 +83,12 @@ def _content(run: RunFiles) -> Content:
 
     def within(file: str) -> bytes:
         path = (folder / file).resolve()
-        if not path.is_relative_to(folder) or os.stat(path).st_size > LARGEST:
-            raise FileNotFoundError(file)
-        return path.read_bytes()
+        if path.is_relative_to(folder):
+            status = os.stat(path)
+            # Reading a named pipe might never end, although its size is 0.
+            if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+                return path.read_bytes()
+        raise FileNotFoundError(file)
 
     return within
 
@@ -146,9 +151,9 @@ def explained(
     named: list[str] = []
     for sign, word in ((1, "for"), (-1, "against")):
         marks = sorted((m for m in heat.marks if sign * m.weight > 0), key=lambda m: -abs(m.weight))
-        found = list(dict.fromkeys(heat.text[mark.start : mark.end] for mark in marks))[:NAMED]
-        if found:
-            quoted = ", ".join(f"“<b>{escape(own)}</b>”" for own in found)
+        strongest = list(dict.fromkeys(heat.text[mark.start : mark.end] for mark in marks))[:NAMED]
+        if strongest:
+            quoted = ", ".join(f"“<b>{escape(marked)}</b>”" for marked in strongest)
             named.append(f"{word} {'it' if named else escape(answer)}: {quoted}")
     line = f'<p class="words">{"; ".join(named)}</p>' if named else ""
     return [image(heat, file) + line]

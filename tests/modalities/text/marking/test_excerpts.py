@@ -76,9 +76,15 @@ def test_json_keeps_an_excerpt():
         {"text": "abc", "marks": [[0, 4, 1.0]]},
         {"text": "abc", "marks": [[1, 2, 1.0], [0, 1, 1.0]]},
         {"text": "abc", "marks": [[0, 1, float("nan")]]},
+        {"text": "abc", "marks": [[0, 1, float("-inf")]]},
         {"text": "abc", "marks": [[True, 2, 1.0]]},
         {"text": 3000 * "x", "marks": []},
     ],
 )
 def test_other_values_are_refused(value):
     assert from_json(value) is None
+
+
+def test_weights_are_limited():
+    value = {"text": "abc", "marks": [[0, 1, 10**400], [1, 2, -2.5]]}
+    assert from_json(value) == Excerpt("abc", (Mark(0, 1, 1.0), Mark(1, 2, -1.0)))

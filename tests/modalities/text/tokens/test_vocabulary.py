@@ -9,7 +9,7 @@ import pathlib
 
 import pytest
 import tokenizers
-from tokenizers import models, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from tl_keras.modalities.text import tokens
 from tl_keras.modalities.text.tokens import vocabulary
@@ -320,3 +320,65 @@ def test_a_pruned_vocabulary_needs_rows_of_its_own(tmp_path):
     with pytest.raises(ValueError, match="rows up to 103; expected one row for each token"):
         vocabulary.write(pruned, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_token_ids_as_text():
+    english = vocabulary.read("english")
+    ids = tokens.framed(tokens.encoder("english")("Overcooked soup!"), english, None)
+    assert tokens.as_text([*ids, 0, 0], english) == "overcooked soup !"
+
+
+@pytest.mark.parametrize("decoder", [decoders.ByteLevel(), None])
+def test_token_ids_of_bytes_as_text(decoder, tmp_path):
+    tokenizer = trained(tmp_path, "bytes")
+    tokenizer.decoder = decoder
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    words = vocabulary.read(str(tmp_path))
+    text = "hello wörld 你好" if decoder else "hello world"
+    ids = tokens.framed(tokens.encoder_of(words)(text), words, None)
+    assert tokens.as_text([*ids, 0], words) == text
+
+
+def test_token_ids_of_whole_words_as_text(tmp_path):
+    model = models.WordLevel({"<pad>": 0, "<unk>": 1, "hello": 2, "world": 3}, unk_token="<unk>")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    words = vocabulary.read(str(tmp_path))
+    assert tokens.as_text(tokens.encoder_of(words)("hello world"), words) == "hello world"
+
+
+PLAIN = {
+    "model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "[UNK]": 1}, "unk_token": "[UNK]"},
+    "normalizer": {"type": "BertNormalizer", "clean_text": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+}
+ONE_TEXT = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"type": "Sequence"}, "expected `post_processor` as `tokenizers` writes it"),
+        ({"type": "BertProcessing", "cls": 5}, "expected `post_processor` as"),
+        ({"type": "TemplateProcessing", "single": []}, "expected `post_processor` as"),
+        ({"type": "Sequence", "processors": [3]}, "expected `post_processor` as"),
+        (
+            {**ONE_TEXT, "single": [{"SpecialToken": {"id": "[CLS]"}}, *ONE_TEXT["single"]]},
+            "`post_processor` puts '[CLS]' around a text; expected a token of the vocabulary",
+        ),
+    ],
+)
+def test_a_damaged_post_processor_is_refused(damage, reason, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({**PLAIN, "post_processor": ONE_TEXT}))
+    assert vocabulary.read(str(file)).start is None
+    file.write_text(json.dumps({**PLAIN, "post_processor": damage}))
+    assert reason in message(file)
+
+
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer"])
+def test_a_damaged_step_is_refused(part, tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({**PLAIN, part: ["x"]}))
+    assert "expected a WordPiece tokeniser that `tokenizers` reads" in message(file)

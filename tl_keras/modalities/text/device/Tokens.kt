@@ -27,7 +27,7 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
         }
     }
 
-    /** Returns the model's inputs: a text that is too long for one is divided into windows. */
+    /** Returns the model's inputs: the windows of a text, several if the text is long. */
     fun encode(text: String): List<IntArray> {
         val pieces = pieces(text)
         val ends = (if (START >= 0) 1 else 0) + (if (END >= 0) 1 else 0)
@@ -37,19 +37,19 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
         return List(count) { i -> // The windows have about the same length.
             val from = next
             next += pieces.size / count + (if (i < pieces.size % count) 1 else 0)
-            val found = ArrayList<Int>()
-            if (START >= 0) found.add(START)
-            found.addAll(pieces.subList(from, next))
-            if (END >= 0) found.add(END)
-            found.toIntArray()
+            val window = ArrayList<Int>()
+            if (START >= 0) window.add(START)
+            window.addAll(pieces.subList(from, next))
+            if (END >= 0) window.add(END)
+            window.toIntArray()
         }
     }
 
     /** Returns the token ids of all of a text, without start and end. */
     fun pieces(text: String): List<Int> {
-        val found = ArrayList<Int>()
-        for (word in words(text)) split(word, found)
-        return found
+        val pieces = ArrayList<Int>()
+        for (word in words(text)) split(word, pieces)
+        return pieces
     }
 
     private fun add(name: String, entry: String) {
@@ -77,7 +77,7 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
 
     private fun decomposed(character: Int): IntArray {
         val syllable = character - 0xAC00
-        if (syllable !in 0 until 11172) { // else Korean
+        if (syllable !in 0 until 11172) { // not Korean
             return changes.getValue("decompose")[character] ?: intArrayOf(character)
         }
         val parts = intArrayOf(0x1100 + syllable / 588, 0x1161 + syllable / 28 % 21)
@@ -86,19 +86,19 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
 
     /** Sorts the combining characters between two others by their class, as NFD does. */
     private fun ordered(text: List<Int>): List<Int> {
-        val found = ArrayList<Int>()
+        val sorted = ArrayList<Int>()
         val run = ArrayList<Int>()
         for (character in text) {
             if (character in rank) {
                 run.add(character)
             } else {
-                found.addAll(run.sortedBy { rank[it] })
+                sorted.addAll(run.sortedBy { rank[it] })
                 run.clear()
-                found.add(character)
+                sorted.add(character)
             }
         }
-        found.addAll(run.sortedBy { rank[it] })
-        return found
+        sorted.addAll(run.sortedBy { rank[it] })
+        return sorted
     }
 
     private fun words(text: String): List<List<Int>> {
@@ -131,15 +131,16 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
         return words
     }
 
-    /** Adds the ids of a word: at each place, the longest token that continues it. */
-    private fun split(word: List<Int>, found: ArrayList<Int>) {
+    /** Adds the ids of a word: at each place, the longest token that continues the word. */
+    private fun split(word: List<Int>, pieces: ArrayList<Int>) {
         if (word.isEmpty()) return
         val ids = if (word.size > LONGEST_WORD) null else known(word)
-        if (ids == null) found.add(UNKNOWN) else found.addAll(ids)
+        if (ids == null) pieces.add(UNKNOWN) else pieces.addAll(ids)
     }
 
+    /** Returns the ids of a word; null if the vocabulary lacks a part of the word. */
     private fun known(word: List<Int>): List<Int>? {
-        val found = ArrayList<Int>()
+        val pieces = ArrayList<Int>()
         var start = 0
         while (start < word.size) {
             var end = minOf(word.size, start + longest)
@@ -152,7 +153,7 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
             while (end > start) {
                 val token = ids[text.substring(0, lengths[end - start - 1])]
                 if (token != null) {
-                    found.add(token)
+                    pieces.add(token)
                     break
                 }
                 end--
@@ -160,6 +161,6 @@ class Tokens(vocabulary: List<String>, characters: List<String>) {
             if (end == start) return null
             start = end
         }
-        return found
+        return pieces
     }
 }

@@ -15,7 +15,7 @@ static const char* const kLabels[] = {
 $labels};
 constexpr int kClasses = sizeof(kLabels) / sizeof(kLabels[0]);
 
-// Sets the model's input: the token ids of a window, padded with 0 if the model takes texts of one length alone.
+// Sets the model's input: the token ids of a window. They are padded with 0 if the model takes a fixed length.
 static bool SetInput(TfLiteInterpreter* interpreter, std::vector<int32_t> ids) {
   const TfLiteTensor* entrance = TfLiteInterpreterGetInputTensor(interpreter, 0);
   constexpr int kFixed = $fixed;  // length that the model takes; 0 for any
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     return fprintf(stderr, "usage: classify MODEL.tflite VOCAB.txt CHARACTERS.txt < texts.txt\n"), 2;
   }
   const Tokens tokens(argv[2], argv[3]);
-  if (!tokens.ready()) return fprintf(stderr, "cannot read %s and %s\n", argv[2], argv[3]), 2;
+  if (!tokens.ready()) return fprintf(stderr, "cannot read %s or %s\n", argv[2], argv[3]), 2;
   TfLiteModel* model = TfLiteModelCreateFromFile(argv[1]);
   if (model == nullptr) return fprintf(stderr, "%s is not a LiteRT model\n", argv[1]), 2;
   TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();

@@ -33,7 +33,7 @@ struct Characters {
 
 class Tokens {
  public:
-  // Reads vocab.txt and characters.txt. If a file is missing or damaged, `ready` returns false.
+  // Reads vocab.txt and characters.txt. If a file is missing or empty, `ready` returns false.
   Tokens(const std::string& vocabulary, const std::string& characters) {
     std::ifstream words(vocabulary, std::ios::binary);
     std::string line;
@@ -47,8 +47,8 @@ class Tokens {
 
   bool ready() const { return !ids_.empty() && !table_.space.empty() && !table_.lower.empty(); }
 
-  // Returns the model's inputs: a text that is too long for one is divided into windows of about the same
-  // length. `text`: UTF-8; bytes that are not UTF-8 are left out.
+  // Returns the model's inputs: the windows of a text, which have about the same length. `text`: UTF-8; bytes
+  // that are not UTF-8 are left out.
   std::vector<std::vector<int32_t>> Encode(const std::string& text) const {
     const std::vector<int32_t> pieces = Pieces(text);
     const size_t room = kLength > 0 ? kLength - (kStart >= 0) - (kEnd >= 0) : pieces.size() + 1;
@@ -67,9 +67,9 @@ class Tokens {
 
   // Returns the token ids of all of a text, without start and end.
   std::vector<int32_t> Pieces(const std::string& text) const {
-    std::vector<int32_t> found;
-    for (const Text& word : Words(text)) Split(word, &found);
-    return found;
+    std::vector<int32_t> pieces;
+    for (const Text& word : Words(text)) Split(word, &pieces);
+    return pieces;
   }
 
  private:
@@ -193,17 +193,17 @@ class Tokens {
     for (int i = more - 1; i >= 0; --i) text->push_back(static_cast<char>(0x80 | (c >> (6 * i) & 0x3F)));
   }
 
-  // Adds the ids of a word: at each place, the longest token that continues it.
-  void Split(const Text& word, std::vector<int32_t>* found) const {
+  // Adds the ids of a word: at each place, the longest token that continues the word.
+  void Split(const Text& word, std::vector<int32_t>* pieces) const {
     if (word.empty()) return;
-    if (word.size() > kLongestWord) return found->push_back(kUnknown);
+    if (word.size() > kLongestWord) return pieces->push_back(kUnknown);
     std::string bytes;
     std::vector<size_t> ends;  // of the characters, in bytes
     for (const int32_t c : word) {
       AppendUtf8(c, &bytes);
       ends.push_back(bytes.size());
     }
-    const size_t before = found->size();
+    const size_t before = pieces->size();
     for (size_t start = 0, from = 0; start < word.size();) {
       const std::string prefix = start == 0 ? "" : "##";
       size_t end = word.size();
@@ -211,12 +211,12 @@ class Tokens {
         if (ends[end - 1] - from > longest_) continue;
         const auto token = ids_.find(prefix + bytes.substr(from, ends[end - 1] - from));
         if (token == ids_.end()) continue;
-        found->push_back(token->second);
+        pieces->push_back(token->second);
         break;
       }
       if (end == start) {
-        found->resize(before);
-        return found->push_back(kUnknown);
+        pieces->resize(before);
+        return pieces->push_back(kUnknown);
       }
       start = end;
       from = ends[end - 1];

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CHARACTERS = 600  # the longest text that is shown as a whole
+CHARACTERS = 600  # A longer text is not shown as a whole.
 AROUND = 60  # characters before and after a marked word that are shown
 BEGINNING = 160  # characters at the beginning that are shown of a longer text
 GAP = " … "
-LARGEST = 4 * CHARACTERS  # characters of an excerpt that is read from a file
+LARGEST = 4 * CHARACTERS  # `from_json` refuses longer texts.
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Mark:
     """A marked word.
 
     Attributes:
-      start, end: its place in the text, as indices of characters.
+      start, end: indices of its first character and of the character after it.
       weight: -1..1; above 0 if the word supports an answer, below 0 if it speaks against it.
     """
 
@@ -35,7 +35,7 @@ class Excerpt:
 
 
 def excerpt(text: str, marks: Sequence[Mark] = (), characters: int = CHARACTERS) -> Excerpt:
-    """Returns a text with marks; of a long text its beginning and the parts around marked words.
+    """Returns a text with marks, or the beginning of a long text and the parts around its marks.
 
     Args:
       characters: length to which a longer text is shortened; the strongest marks are kept first.
@@ -111,7 +111,8 @@ def from_json(value: object) -> Excerpt | None:
         start, end, weight = mark
         if type(start) is not int or type(end) is not int or not past <= start < end <= len(text):
             return None
-        if type(weight) not in (int, float) or not math.isfinite(weight):
+        # A comparison, since `math.isfinite` fails at integers that no float can hold.
+        if type(weight) not in (int, float) or not -math.inf < weight < math.inf:
             return None
         read.append(Mark(start, end, max(-1.0, min(1.0, weight))))
         past = end

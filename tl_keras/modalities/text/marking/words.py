@@ -2,16 +2,18 @@
 
 import bisect
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# Chinese characters and Japanese letters are words of their own, since no spaces part words. Other
-# words are letters and digits, with apostrophes and hyphens inside. Punctuation counts too, as the
-# faces in ":-)" do.
+# Chinese and Japanese texts have no spaces between words, so each of their characters is a word.
+# Other words are letters and digits, with apostrophes and hyphens inside. A run of punctuation is a
+# word too, such as ":-)".
 WORD = re.compile(
     "[\u2e80-\u2fdf\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
     r"|\w+(?:['’\-]\w+)*|[^\w\s]+"
 )
+JOINERS = "\u200c\u200d"  # Invisible characters inside words, for example in Persian and Sinhala.
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Word:
     """A word, or several neighbouring words, of a text.
 
     Attributes:
-      start, end: its place in the text, as indices of characters.
+      start, end: indices of its first character and of the character after it.
       ids: its token ids.
       several: whether this is more than one word.
     """
@@ -48,13 +50,33 @@ def divide(text: str, word: Word, encode: Callable[[str], Sequence[int]], most: 
     return _split(text, word.start, word.end, encode, most) if word.several else [word]
 
 
+def places_of(text: str, first: int, last: int) -> list[tuple[int, int]]:
+    """Returns the start and the end of each word in `text[first:last]`."""
+    places: list[tuple[int, int]] = []
+    for match in WORD.finditer(text, first, last):
+        start, end = match.span()
+        if places and places[-1][1] == start and text[places[-1][0]].isalnum():
+            # `\w` leaves out accents, vowel signs and joiners, which are parts of a word, too.
+            signs = next((i for i in range(start, end) if not _joins(text[i])), end)
+            past = end if _joins(text[start - 1]) else signs
+            places[-1] = places[-1][0], past
+            start = past
+        if start < end:
+            places.append((start, end))
+    return places
+
+
+def _joins(character: str) -> bool:
+    return character in JOINERS or unicodedata.category(character).startswith("M")
+
+
 def _split(
     text: str, first: int, last: int, encode: Callable[[str], Sequence[int]], most: int
 ) -> list[Word]:
-    places = [match.span() for match in WORD.finditer(text, first, last)]
+    places = places_of(text, first, last)
     size = max(1, -(-len(places) // most))
     groups = [places[i : i + size] for i in range(0, len(places), size)]
-    # With the spaces before a word, which some tokenisers encode.
+    # The ids of a word include the spaces before the word, which some tokenisers encode.
     past = len(text[:first].rstrip())
     words = []
     for group in groups:

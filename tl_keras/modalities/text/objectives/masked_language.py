@@ -1,7 +1,7 @@
 """Masked language modelling: a model learns to guess hidden tokens of texts, as BERT does.
 
-See arXiv 1810.04805, without the second objective there, the order of sentences. Importing this
-module imports neither Keras nor TensorFlow.
+See arXiv 1810.04805. The second objective of the paper, the order of sentences, is left out.
+Importing this module imports neither Keras nor TensorFlow.
 """
 
 import math
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-MASK, RANDOM = 0.8, 0.1  # Shares of the guessed tokens; the others stay as they are.
-FEWEST_TOKENS = 2  # of a piece: a single token has no context from which it could be guessed
-MULTIPLE = 4  # Batches have a multiple of so many guesses a text, so that fewer shapes occur.
+# Shares of the guessed tokens that the mask token or a random token replaces; the others stay.
+MASK, RANDOM = 0.8, 0.1
+FEWEST_TOKENS = 2  # of a piece; a single token cannot be guessed, since it has no context
+MULTIPLE = 4  # Guesses per text are padded to a multiple of this, so that fewer shapes occur.
 TOO_FEW = f"texts of fewer than {FEWEST_TOKENS} tokens"
 MEASURES = {
     "loss": "Loss (nats per hidden token)",
@@ -44,8 +45,7 @@ def check(config: Any) -> None:
     Raises:
       ValueError: the backbone has no states of tokens, or a field has no effect.
     """
-    named = table.token_layers(config.model)
-    if named is None:
+    if table.token_layers(config.model) is None:
         raise ValueError(
             f"model.backbone: {config.model.backbone} cannot guess hidden tokens, because the "
             "masked_language objective needs a transformer whose token vectors it knows; expected "
@@ -145,20 +145,21 @@ def batcher(config: Any, settings: Any) -> Callable[[np.ndarray, Sequence[int]],
     """Returns a function from padded token ids, `(batch, length)`, and a seed to a training batch.
 
     Its result is `((ids with hidden tokens, positions), targets, weights)`. Positions, targets and
-    weights are `(batch, guesses)`; `guesses` is that of the longest text, and the weight of what
-    exceeds the guesses of a shorter text is 0. The mean of all weights is 1.
+    weights are `(batch, guesses)`. `guesses` is the number of guesses in the longest text, rounded
+    up to a multiple of `MULTIPLE`. In a shorter text, the places that are left over have the weight
+    0. The mean of all weights is 1.
     """
     words, share = tokens.of(settings.vocabulary), config.pretrain.masked
     special = {0, words.start, words.end, words.unknown, words.mask} - {None}
     ordinary = np.setdiff1d(np.arange(words.num_tokens), list(special)).astype(np.int32)
 
     def batch(ids: np.ndarray, seed: Sequence[int]) -> Batch:
-        return hidden(ids, ordinary, words, share, np.random.default_rng(seed))
+        return hide_tokens(ids, ordinary, words, share, np.random.default_rng(seed))
 
     return batch
 
 
-def hidden(
+def hide_tokens(
     ids: np.ndarray,
     ordinary: np.ndarray,
     words: Vocabulary,
@@ -170,7 +171,7 @@ def hidden(
     Args:
       ids: `(batch, length) int32`; zeros at the end are padding.
       ordinary: the ids of all tokens but the special ones; only these are guessed.
-      words: the vocabulary.
+      words: the vocabulary, which must have a mask token.
       share: share of the ordinary tokens of a text that are guessed, at least one.
     """
     assert words.mask is not None  # `begin` has checked this.

@@ -1,4 +1,4 @@
-"""The layer that compares states with the vectors of all tokens."""
+"""The layer that makes logits from the products of states and the vectors of all tokens."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Tokenisers: from a text to the ids of its tokens. Only `in_graph` imports TensorFlow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tl_keras.modalities.text.tokens import bpe, wordpiece
 from tl_keras.modalities.text.tokens.vocabulary import Vocabulary, read
@@ -29,8 +29,17 @@ def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     return module.encoder_of(vocabulary)
 
 
+def as_text(ids: Iterable[int], vocabulary: Vocabulary) -> str:
+    """Returns token ids as a text for people, without start, end and padding."""
+    outside = {0, vocabulary.start, vocabulary.end}
+    inner = [i for i in ids if i not in outside]
+    if vocabulary.kind == "wordpiece":
+        return " ".join(vocabulary.tokens[i] for i in inner).replace(" ##", "")
+    return bpe.as_text(inner, vocabulary)
+
+
 def framed(ids: Sequence[int], vocabulary: Vocabulary, longest: int | None) -> list[int]:
-    """Returns an encoded text: start, token ids, end; tokens that exceed `longest` ids are cut.
+    """Returns the start, the token ids of a text, and the end; cuts the text to `longest` ids.
 
     Args:
       ids: the token ids of a text.

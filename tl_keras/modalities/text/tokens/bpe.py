@@ -1,13 +1,14 @@
-"""BPE and Unigram (SentencePiece), by the package `tokenizers` of the extra `text`."""
+"""Tokenisers that the package `tokenizers` of the extra `text` runs, such as BPE and Unigram."""
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tl_keras.modalities.text.tokens.definition import Vocabulary
 
 SURROGATES = re.compile("[\ud800-\udfff]")
+WORD_STARTS = re.compile("[\u2581\u0120]")  # Signs of SentencePiece and of GPT-2.
 
 
 def check(definition: str, kind: str, file: str) -> None:
@@ -43,10 +44,7 @@ def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
 
     A special token that is written in a text, such as `<s>`, is read as ordinary characters.
     """
-    import tokenizers
-
-    tokenizer: Any = tokenizers.Tokenizer.from_str(vocabulary.definition)
-    tokenizer.encode_special_tokens = True
+    tokenizer = _tokenizer(vocabulary)
     ids = [0] * vocabulary.num_tokens
     for i, row in enumerate(vocabulary.order):
         ids[row] = i
@@ -57,3 +55,24 @@ def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
         return [ids[row] for row in tokenizer.encode(text, add_special_tokens=False).ids]
 
     return encode
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(vocabulary: Vocabulary) -> Any:
+    import tokenizers
+
+    tokenizer: Any = tokenizers.Tokenizer.from_str(vocabulary.definition)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def as_text(ids: Sequence[int], vocabulary: Vocabulary) -> str:
+    """Returns token ids as a text for people."""
+    tokenizer = _tokenizer(vocabulary)
+    if tokenizer.decoder is not None:
+        rows = [vocabulary.order[i] for i in ids]
+        return tokenizer.decode(rows, skip_special_tokens=False).strip()
+    # Without a decoder, the tokens show where a word starts, or each token is a word.
+    words = [vocabulary.tokens[i] for i in ids]
+    marked = any(map(WORD_STARTS.search, words))
+    return WORD_STARTS.sub(" ", "".join(words)).strip() if marked else " ".join(words)

@@ -1,4 +1,4 @@
-"""What a vocabulary is, and how one is made of the tokens that a file lists."""
+"""The class `Vocabulary`, and functions that make one from the tokens of a file."""
 
 import functools
 import hashlib
@@ -13,14 +13,15 @@ FIELD = "text.vocabulary"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens of a tokeniser by id, and all else that decides the ids of a text.
+    """The tokens of a tokeniser by id, and everything else that decides the ids of a text.
 
     Attributes:
       kind: `wordpiece`, or `tokenizers`: a tokeniser that only the package `tokenizers` runs.
-      tokens: the tokens by id. Padding is id 0; the weights of a backbone may place it elsewhere.
+      tokens: the tokens by id. Padding has id 0, but may have another row in a backbone's weights.
       order: for each id, the row of the embedding table of the weights.
       start, end: ids that the tokeniser puts before and after a text; None if it puts none.
-      unknown: id of the token for what the vocabulary lacks; None if it lacks nothing.
+      unknown: id of the token for words or characters that no other token covers; None if there is
+        none.
       mask: id of the token that hides another one in masked pre-training; None if there is none.
       lowercase, strip_accents, split_chinese: how WordPiece normalises a text.
       definition: the content of tokenizer.json; empty if `kind` is `wordpiece`.
@@ -53,7 +54,7 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def ids_in(self, other: "Vocabulary") -> list[int] | None:
-        """Returns the id in a larger or equal vocabulary of each of this vocabulary's tokens.
+        """Returns, for each token of this vocabulary, its id in another vocabulary.
 
         Returns None if the other vocabulary lacks a token, has the tokens in another order, gives a
         special token another meaning, or normalises texts in another way.
@@ -114,12 +115,11 @@ def how_of(rows: list[str], config: dict[str, Any]) -> dict[str, bool]:
     lowercase = config.get("do_lower_case")
     lowercase = not capitals if lowercase is None else bool(lowercase)
     strip_accents, split_chinese = (
-        lowercase if (value := config.get(name)) is None and name == "strip_accents" else value
-        for name in ("strip_accents", "tokenize_chinese_chars")
+        config.get(name) for name in ("strip_accents", "tokenize_chinese_chars")
     )
     return {
         "lowercase": lowercase,
-        "strip_accents": bool(strip_accents),
+        "strip_accents": lowercase if strip_accents is None else bool(strip_accents),
         "split_chinese": True if split_chinese is None else bool(split_chinese),
     }
 

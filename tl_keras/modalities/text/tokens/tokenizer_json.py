@@ -27,7 +27,7 @@ def vocabulary(content: Any, file: str, config: Mapping[str, Any]) -> Vocabulary
       config: the content of tokenizer_config.json beside it; {} if there is none.
 
     Raises:
-      ValueError: the content is not that of a tokeniser which this package can run.
+      ValueError: the file is damaged, or this package cannot run the tokeniser.
     """
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
@@ -49,7 +49,7 @@ def vocabulary(content: Any, file: str, config: Mapping[str, Any]) -> Vocabulary
         special["unknown"] = places.get(token)
     elif kind == "BPE":
         special["unknown"] = None
-    if kind == "WordPiece" and _is_plain(content, special["unknown"]):
+    if kind == "WordPiece" and _is_plain(content):
         how = how_of(rows, {**_how(content["normalizer"]), **_given(config)})
         return wordpiece(rows, special, file, how)
     if special["padding"] is None:
@@ -108,22 +108,44 @@ def _ends(
     content: Mapping[str, Any], places: Mapping[str, int], file: str
 ) -> dict[str, int | None]:
     """Returns the rows of the tokens that the post-processor puts before and after a text."""
-    before: list[str] = []
-    after: list[str] = []
-    for step in _steps(content.get("post_processor")):
+    processor = content.get("post_processor")
+    try:
+        before, after = _around(processor)
+        lacking = {*before, *after} - {None} - places.keys()
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        raise ValueError(
+            f"{FIELD}: {file}: expected `post_processor` as `tokenizers` writes it; received "
+            f"{str(processor)[:60]}"
+        ) from None
+    if len(before) > 1 or len(after) > 1 or None in after:
+        raise ValueError(
+            f"{FIELD}: {file}: expected a tokeniser that puts at most one token before a text and "
+            f"one after it; received {before} and {after}"
+        )
+    if lacking:
+        raise ValueError(
+            f"{FIELD}: {file}: `post_processor` puts {min(lacking, key=str)!r} around a text; "
+            "expected a token of the vocabulary; use the file that belongs to the weights"
+        )
+    start, end = (places[names[0]] if names else None for names in (before, after))
+    return {"start": start, "end": end}
+
+
+def _around(processor: Any) -> tuple[list[Any], list[Any]]:
+    """Returns the tokens that a post-processor puts before a text, and those after it.
+
+    None stands for a text, if the post-processor repeats the text.
+    """
+    before: list[Any] = []
+    after: list[Any] = []
+    for step in _steps(processor):
         if step.get("type") in ("BertProcessing", "RobertaProcessing"):
             before, after = [step["cls"][0]], [step["sep"][0]]
         elif step.get("type") == "TemplateProcessing":
             names = [part.get("SpecialToken", {}).get("id") for part in step["single"]]
             middle = names.index(None)
             before, after = names[:middle], names[middle + 1 :]
-    if len(before) > 1 or len(after) > 1 or None in after:
-        raise ValueError(
-            f"{FIELD}: {file}: expected a tokeniser that puts at most one token before a text and "
-            f"one after it; received {before} and {after}"
-        )
-    start, end = (places.get(names[0]) if names else None for names in (before, after))
-    return {"start": start, "end": end}
+    return before, after
 
 
 def _steps(processor: Any) -> list[dict[str, Any]]:
@@ -132,15 +154,16 @@ def _steps(processor: Any) -> list[dict[str, Any]]:
     return processor["processors"] if processor.get("type") == "Sequence" else [processor]
 
 
-def _is_plain(content: Mapping[str, Any], unknown: int | None) -> bool:
+def _is_plain(content: Mapping[str, Any]) -> bool:
     """Returns whether wordpiece.py gives the same ids as `tokenizers`.
 
-    A tokeniser that has no token for unknown words is plain too, since neither can run it.
+    The token for unknown words plays no part: `wordpiece` refuses a vocabulary without this token.
     """
-    model, normaliser = content["model"], content.get("normalizer") or {}
-    parts = (normaliser.get("type"), (content.get("pre_tokenizer") or {}).get("type"))
+    model, normaliser = content["model"], content.get("normalizer")
+    steps = (normaliser, content.get("pre_tokenizer"))
+    kinds = [step.get("type") if isinstance(step, dict) else None for step in steps]
     return (
-        parts == ("BertNormalizer", "BertPreTokenizer")
+        kinds == ["BertNormalizer", "BertPreTokenizer"]
         and bool(normaliser.get("clean_text"))
         and model.get("continuing_subword_prefix", PREFIX) == PREFIX
         and model.get("max_input_chars_per_word", LONGEST_WORD) == LONGEST_WORD
@@ -152,7 +175,7 @@ def _is_plain(content: Mapping[str, Any], unknown: int | None) -> bool:
 
 
 def _how(normaliser: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of tokenizer_config.json that say the same as a BertNormalizer."""
+    """Returns the options of a BertNormalizer, as fields of tokenizer_config.json."""
     return {
         "do_lower_case": normaliser.get("lowercase"),
         "strip_accents": normaliser.get("strip_accents"),
@@ -161,6 +184,6 @@ def _how(normaliser: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _given(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the config says about the normaliser, which overrules it in `transformers`."""
+    """Returns the fields of a config that replace options of the normaliser in `transformers`."""
     names = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
     return {name: config[name] for name in names if config.get(name) is not None}
