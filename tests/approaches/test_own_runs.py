@@ -12,14 +12,13 @@ import tl_keras
 from tl_keras import cli
 from tl_keras.approaches import audit, finetune
 from tl_keras.backbones import from_file
-from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import text as configs
 from tl_keras.run.folder import opened
 from tl_keras.training import backbone as backbones
-from tl_keras.training import features
 from tl_keras.training import fit as train
-from tl_keras.training.network import freeze
+from tl_keras.training.network import freeze, prefixes
 from tl_keras.training.network import model as models
+from tl_keras.training.network.digests import digest, graph_digest
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -201,6 +200,6 @@ def test_activations_of_another_graph_with_the_same_file_name_are_not_shared(own
     config = configs.from_tree(own_tree)
     first = from_file.build(config.model.backbone, None, SETTINGS)
     other = from_file.build(config.model.backbone, "tf", SETTINGS)
-    prefixes = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
-    one, same, another = (features._identity(prefix, config.model) for prefix in prefixes)
+    cut = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
+    one, same, another = (prefixes._identity(prefix, config.model) for prefix in cut)
     assert one == same != another

@@ -12,11 +12,11 @@ from keras import layers
 from own_models import SETTINGS, SIZE, residual, save
 
 from tl_keras.backbones import applications, from_file
-from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config.model import ModelConfig
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
+from tl_keras.training.network.digests import digest, graph_digest
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.

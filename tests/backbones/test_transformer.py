@@ -8,11 +8,12 @@ import pytest
 from text_models import Settings
 
 from tl_keras.backbones import table, transformer
-from tl_keras.backbones.weights import digest, load_weights
+from tl_keras.backbones.weights import load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.modalities.text.config import TextConfig
 from tl_keras.modalities.text.tokens import vocabulary, wordpiece
 from tl_keras.training.network import model as models
+from tl_keras.training.network.digests import digest
 
 ENGLISH = Settings("english")
 

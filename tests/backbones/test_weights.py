@@ -11,8 +11,9 @@ from families import FAMILIES, assert_close, images_of_noise, make, make_plain, 
 from keras.src.utils import file_utils
 
 from tl_keras.backbones import applications
-from tl_keras.backbones.weights import _unavailable, digest, load_weights
+from tl_keras.backbones.weights import _unavailable, load_weights
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.training.network.digests import digest
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.

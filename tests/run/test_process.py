@@ -246,11 +246,11 @@ def test_runs_work_with_deterministic_operators():
     """Runs in its own process, because deterministic operators cannot be switched off again."""
     code = """
 import keras, numpy as np, tensorflow as tf
-from tl_keras.training import features
+from tl_keras.training.network import prefixes
 tf.config.experimental.enable_op_determinism()
 inputs = keras.Input((4,))
 model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-tensors, stamps = features._all_outputs(model)(tf.zeros((2, 4)))
+tensors, stamps = prefixes._all_outputs(model)(tf.zeros((2, 4)))
 print(tensors[0].shape, float(stamps[0]) > 1e9)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """The decision whether to store activations."""
 
 from tl_keras.training import activations
-from tl_keras.training.features import Cut
+from tl_keras.training.network.prefixes import Cut
 
 
 def cut(seconds: float, shape=(10, 10, 64)) -> Cut:

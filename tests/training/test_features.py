@@ -14,6 +14,7 @@ from tl_keras.modalities.image.config import Augmentation
 from tl_keras.training import features
 from tl_keras.training.network import freeze
 from tl_keras.training.network.fold_batch_norm import Inference
+from tl_keras.training.network.prefixes import Prefixes, prefixes_of
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +38,12 @@ def cut_at(backbone, share: float) -> str:
     return freeze.resolve(backbone, applications.BACKBONES["MobileNet"].block, share).cut
 
 
-def prefixes_at(config, data, backbone, *shares: float) -> features.Prefixes:
+def prefixes_at(config, data, backbone, *shares: float) -> Prefixes:
     cuts = [cut_at(backbone, share) for share in shares]
-    return features.prefixes(backbone, cuts, data[1].array, config.model)
+    return prefixes_of(backbone, cuts, data[1].array, config.model)
 
 
-def stored(config, data, prefixes: features.Prefixes, *names: str) -> dict[str, store.Kept]:
+def stored(config, data, prefixes: Prefixes, *names: str) -> dict[str, store.Kept]:
     dataset, inputs = data
     shown = features.unaugmented(inputs, dataset, "val", config)
     return features.compute(prefixes, names or list(prefixes.cuts), shown, config.cache)
@@ -80,7 +81,7 @@ def test_activations_that_half_precision_would_change_stay_float32():
     config = configs.from_tree({"data": {"source": "digits"}}).model
     for distance, dtype in ((0.01, "float32"), (50.0, "float16")):
         images = np.full((4, 1, 1, 2), 100.0, np.float32) + np.array([0, distance], np.float32)
-        prefixes = features.prefixes(model, ["middle"], images, config)
+        prefixes = prefixes_of(model, ["middle"], images, config)
         assert prefixes.cuts["middle"].dtype == dtype, distance
 
 
@@ -89,7 +90,7 @@ def test_activations_that_overflow_float16_stay_float32():
     large = keras.layers.Rescaling(1e6, name="large")(inputs)
     model = keras.Model(inputs, keras.layers.Rescaling(1e-6)(large))
     config = configs.from_tree({"data": {"source": "digits"}}).model
-    prefixes = features.prefixes(model, ["large"], np.ones((2, 2), np.float32), config)
+    prefixes = prefixes_of(model, ["large"], np.ones((2, 2), np.float32), config)
     assert prefixes.cuts["large"].dtype == "float32"
 
 

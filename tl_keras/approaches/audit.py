@@ -15,6 +15,7 @@ from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.network import model as models
+from tl_keras.training.network.prefixes import prefixes_of
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -53,7 +54,7 @@ def _features(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
     config, by_split = run.config, {}
     not_empty = next(inputs for inputs in data.inputs.values() if len(inputs))
     batch = next(iter(batches.evaluation(not_empty, features.BATCH_SIZE)))
-    prefixes = features.prefixes(backbone, (), batch, config.model)
+    prefixes = prefixes_of(backbone, (), batch, config.model)
     (output,) = prefixes.cuts
     for split, inputs in data.inputs.items():
         if len(inputs):

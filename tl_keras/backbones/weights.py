@@ -4,10 +4,8 @@ Importing this module imports neither Keras nor TensorFlow.
 """
 
 import difflib
-import hashlib
 import importlib.resources
 import itertools
-import json
 import os
 import re
 import zipfile
@@ -122,30 +120,6 @@ def load_safely(path: str | Path, what: str) -> "keras.Model":
     except Exception as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
         raise ValueError(f"{what} cannot be loaded safely: {reason}") from error
-
-
-def digest(backbone: "keras.Model") -> str:
-    """Returns the SHA-256 (hex) of a model's weights, in their order in the model.
-
-    Shape, dtype and values of each weight affect the digest; its name does not.
-    """
-    import numpy as np
-
-    result = hashlib.sha256()
-    for weight in backbone.weights:
-        array = weight.numpy()
-        result.update(f"{array.shape} {array.dtype}\n".encode())
-        result.update(np.ascontiguousarray(array).tobytes())
-    return result.hexdigest()
-
-
-def graph_digest(model: "keras.Model") -> str:
-    """Returns the SHA-256 (hex) of a model's graph: configs and connections of its layers.
-
-    The weights do not affect it.
-    """
-    layers = json.loads(model.to_json())["config"]["layers"]
-    return hashlib.sha256(json.dumps(layers, sort_keys=True).encode()).hexdigest()
 
 
 def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:

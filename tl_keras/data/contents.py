@@ -11,8 +11,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.table_files import table
 from tl_keras.data.table_files.table import Table
 from tl_keras.modalities import MODALITIES, part
@@ -60,8 +60,14 @@ def read(address: Path) -> bytes:
     return _cell(table_at(in_table[0]), column, name, address.parent)
 
 
-def of_examples(dataset: Dataset, examples: Iterable[Example]) -> Iterator[bytes]:
-    """Yields the content of some examples of a data set. Raises OSError as `reader` does."""
+def of_examples(dataset: Any, examples: Iterable[Any]) -> Iterator[bytes]:
+    """Yields the content of some examples of a data set. Raises OSError as `reader` does.
+
+    Args:
+      dataset: an `examples.Dataset`. The module `examples` imports this module indirectly, so it
+        cannot be imported here.
+      examples: some `examples.Example` of the data set.
+    """
     if dataset.root is None:
         yield from (bytes(dataset.raw[example.index]) for example in examples)
     else:

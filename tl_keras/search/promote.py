@@ -9,6 +9,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
+from tl_keras.run import metrics
 from tl_keras.run import search_state as states
 from tl_keras.run.files import replacing
 from tl_keras.run.result.search import SearchRecord, TrialRecord
@@ -16,7 +17,6 @@ from tl_keras.run.run import DONE, OVER, Run, read_result
 from tl_keras.run.search_state import SearchState
 from tl_keras.search import trials
 from tl_keras.search.session import Session
-from tl_keras.training import metrics
 
 
 def promoted(session: Session, state: SearchState) -> Path:

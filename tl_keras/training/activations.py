@@ -21,7 +21,7 @@ from tl_keras.data.store import Kept
 from tl_keras.run.result.training import ActivationsRecord
 from tl_keras.training import passes
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, plan_of, reading
-from tl_keras.training.features import Cut
+from tl_keras.training.network.prefixes import Cut
 from tl_keras.training.passes import Pass, prefixes
 from tl_keras.training.plan import num_views
 

@@ -20,9 +20,10 @@ from tl_keras.data.examples import Dataset
 from tl_keras.data.prepared import Data
 from tl_keras.data.wording import number_of
 from tl_keras.maybe import Maybe
+from tl_keras.run import metrics
 from tl_keras.run.result.training import Chosen, ModelRecord
 from tl_keras.run.run import Run
-from tl_keras.training import candidates, features, metrics
+from tl_keras.training import candidates, features
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
 from tl_keras.training.architecture import (

@@ -23,10 +23,10 @@ from tl_keras.data.examples import Dataset
 from tl_keras.data.prepared import Data
 from tl_keras.run.lineage import run_of
 from tl_keras.run.run import Run
-from tl_keras.training.features import Prefixes
 from tl_keras.training.head import Earlier, Head
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
+from tl_keras.training.network.prefixes import Prefixes
 from tl_keras.training.plan import Plan, resolved
 
 HEAD_SPLITS = ("train", "val")

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from tl_keras.backbones import model_file, table
-from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
@@ -20,6 +19,7 @@ from tl_keras.run.run import Run
 from tl_keras.run.trained import as_trained
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
+from tl_keras.training.network.digests import digest, graph_digest
 
 
 def begin(run: Run) -> keras.Model | None:

@@ -17,9 +17,10 @@ from tl_keras.data.batching import batches
 from tl_keras.data.batching.inputs import Inputs, Training, of_examples
 from tl_keras.data.examples import Dataset
 from tl_keras.data.wording import number_of
+from tl_keras.run import metrics
 from tl_keras.run.progress import progress
 from tl_keras.run.run import Run
-from tl_keras.training import adapt, metrics
+from tl_keras.training import adapt
 from tl_keras.training import fit as train
 from tl_keras.training.fit import Fit
 from tl_keras.training.learner import learner

@@ -27,8 +27,9 @@ from tl_keras.modalities import part
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.architecture import Architecture, architecture, reading
-from tl_keras.training.features import PassExamples, Prefixes
+from tl_keras.training.features import PassExamples
 from tl_keras.training.network import model as models
+from tl_keras.training.network.prefixes import Prefixes, prefixes_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
         with arch.run.timed("features"):
             inputs = arch.data.source.inputs["train"]
             first = next(iter(batches.read_once(inputs, features.BATCH_SIZE)))
-            arch.shared.prefixes[half] = features.prefixes(backbone, cuts, first, arch.config.model)
+            arch.shared.prefixes[half] = prefixes_of(backbone, cuts, first, arch.config.model)
     return arch.shared.prefixes[half]
 
 

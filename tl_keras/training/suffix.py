@@ -14,8 +14,9 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data.batching import batches, ragged
 from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.maybe import Maybe
+from tl_keras.run import metrics
 from tl_keras.run.run import Run
-from tl_keras.training import features, metrics
+from tl_keras.training import features
 from tl_keras.training import fit as train
 from tl_keras.training.activations import cut_of, keeps, kept_cuts, stored_inputs
 from tl_keras.training.architecture import Architecture, reading

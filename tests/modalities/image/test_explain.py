@@ -17,7 +17,7 @@ from tl_keras.data.batching import batches
 from tl_keras.data.batching.inputs import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image import explain
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import confidence
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.run import folder as runs
@@ -212,9 +212,9 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     model, data = models.load(run.workdir / "model.keras"), replace(data, inputs=inputs)
     evaluation.evaluate(run, model, data, evaluation.predict(run, model, data))
     index = json.loads((run.workdir / "pictures" / "index.json").read_text())
-    worst = [p.file for p in figures.worst(read(run.workdir))]
+    worst = [p.file for p in confidence.worst(read(run.workdir))]
     assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4
-    assert explain.MISTAKES == figures.MISTAKES
+    assert explain.MISTAKES == confidence.MISTAKES
     html = page.write(run.workdir).read_text()
     heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
     thumbnails = len(run.findings["suspects"]) + 2 * len(run.findings["near_duplicates"])

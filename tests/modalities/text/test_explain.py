@@ -19,7 +19,7 @@ from tl_keras.modalities.text.marking import words as marking
 from tl_keras.modalities.text.marking.excerpts import from_json
 from tl_keras.modalities.text.tokens import encoder
 from tl_keras.modalities.text.tokens.vocabulary import read
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import confidence
 from tl_keras.training.network import model as models
 
 ENGLISH = read("english")
@@ -180,7 +180,7 @@ def test_the_index_has_the_worst_mistakes_and_right_answers(tmp_path, model):
     assert index["mistakes"][2]["heat"] is None  # No word of "a train" counts.
     assert [entry["file"] for entry in index["right"]] == ["row 5", "row 6", "row 4"]
     assert {entry["split"] for entry in index["mistakes"] + index["right"]} == {"test"}
-    assert index["augmented"] == [] and explain.MISTAKES == figures.MISTAKES
+    assert index["augmented"] == [] and explain.MISTAKES == confidence.MISTAKES
 
 
 def test_answers_of_folds_are_not_explained(tmp_path, model):

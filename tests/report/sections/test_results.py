@@ -18,7 +18,7 @@ from handmade import (
     write_records,
 )
 
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import confidence, figures
 from tl_keras.report.read import read
 from tl_keras.report.sections import mistakes, results, training
 from tl_keras.run.result.part import Views
@@ -200,7 +200,7 @@ def test_confidence_of_folds_tells_how_the_final_model_differs(workdir, correcti
 def test_reliability_counts_right_answers_by_confidence(workdir):
     answers = [("a", "a", 0.95)] * 18 + [("b", "a", 0.95)] * 2 + [("a", "b", 0.6), ("a", "a", 0.55)]
     write_answers(workdir, answers)
-    bins = figures.bins(read(workdir))
+    bins = confidence.bins(read(workdir))
     assert [(b.right.right, b.right.n) for b in bins] == [(1, 2), (18, 20)]
     assert [round(b.confidence, 3) for b in bins] == [0.575, 0.95]
     text = results.calibration(read(workdir))

@@ -33,6 +33,7 @@ from tl_keras.training import activations, adapt, architecture, features, suffix
 from tl_keras.training.activations import Decision, kept_cuts, stored_inputs
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import FoldedConvolution, Inference
+from tl_keras.training.network.prefixes import prefixes_of
 from tl_keras.training.passes import prefixes
 
 CUTS = {rows: "add_0", tokens: "out_0", pictures: "both_0"}
@@ -115,13 +116,13 @@ def test_stored_size_counts_the_input_too(tmp_path):
     backbone = made(tokens)
     inputs = examples(backbone, 16).array
     config = config_of(tmp_path).model
-    cuts = features.prefixes(backbone, ["out_0"], inputs, config).cuts
+    cuts = prefixes_of(backbone, ["out_0"], inputs, config).cuts
     assert list(cuts) == ["ids", "out_0", "features"]
     assert cuts["ids"].dtype == "int32" and cuts["ids"].bytes == 8 * 4
     assert cuts["out_0"].input_bytes == 32 and cuts["features"].input_bytes == 0
     assert cuts["out_0"].bytes == 8 * 12 * np.dtype(cuts["out_0"].dtype).itemsize + 32
     assert "weights" not in cuts["ids"].key
-    assert list(features.prefixes(backbone, [], inputs, config).cuts) == ["features"]
+    assert list(prefixes_of(backbone, [], inputs, config).cuts) == ["features"]
 
 
 def test_half_precision_trains_from_a_cut_that_reads_the_input(tmp_path, monkeypatch):

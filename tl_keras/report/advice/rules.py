@@ -25,7 +25,7 @@ from tl_keras.report.drawings.words import (
     points,
     quoted,
 )
-from tl_keras.report.facts import figures, label_doubts, teachers
+from tl_keras.report.facts import confidence, figures, label_doubts, teachers
 from tl_keras.report.read import RunFiles
 
 FEW = 200  # test examples; with fewer, the 95% interval at 90% is wider than 8 points
@@ -161,13 +161,13 @@ def _weak(run: RunFiles, rates: Sequence[figures.Rate]) -> str:
 
 def _on_mistakes(run: RunFiles) -> Iterable[Advice]:
     doubted = {str(entry.get("file")) for entry in label_doubts.listed(run.findings)}
-    every = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
+    every = [p for p in confidence.wrong(run) if p.probability >= confidence.SURE]
     sure = [p for p in every if p.file not in doubted]  # `on_suspects` names the others.
     if sure:
         yield Advice(
             f"Look at the most confident mistakes: {named_files([p.file for p in sure])}.",
             "The model gives each of these wrong answers a probability of at least "
-            f"{figures.SURE:.0%}, so some of the labels may be wrong.",
+            f"{confidence.SURE:.0%}, so some of the labels may be wrong.",
         )
 
 

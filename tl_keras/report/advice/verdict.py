@@ -17,7 +17,7 @@ from tl_keras.report.drawings.words import (
     percent,
     quoted,
 )
-from tl_keras.report.facts import figures, pretrained
+from tl_keras.report.facts import confidence, figures, pretrained
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Scores
@@ -173,13 +173,13 @@ def _weakest(run: RunFiles) -> list[str]:
 
 
 def _sure(run: RunFiles) -> list[str]:
-    sure, all_of_them = figures.sure(run), len(figures.predicted(run)[1])
+    sure, all_of_them = confidence.sure(run), len(figures.predicted(run)[1])
     if not sure.n:
         return []
     of_folds = figures.is_of_folds(run, figures.scored(run)[0])
     models = "the models of the folds give their" if of_folds else "the model gives its"
     return [
         f"On {count(sure.n)} of {counted(all_of_them, 'example')}, {models} answer a probability "
-        f"of at least {figures.SURE:.0%}; {percent(sure.value)} of these answers are right "
+        f"of at least {confidence.SURE:.0%}; {percent(sure.value)} of these answers are right "
         f"(95% interval {interval(sure.interval)})."
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from tl_keras.modalities import part
 from tl_keras.report.drawings.markup import escape, gallery, note
 from tl_keras.report.drawings.words import count, counted, percent
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import confidence, figures
 from tl_keras.report.read import Prediction, RunFiles
 
 
@@ -27,7 +27,7 @@ def _worst(run: RunFiles, split: str, predictions: Sequence[Prediction]) -> str:
     verb = "is" if wrong == 1 else "are"
     if not wrong:
         return note(f"None {of_all} is wrong.")
-    worst = figures.worst(run)
+    worst = confidence.worst(run)
     heats = [_heat(run, p, "mistakes") for p in worst]
     above = f"{count(wrong)} {of_all} {verb} wrong"
     above += "." if wrong == len(worst) else f"; the {len(worst)} most confident are shown."

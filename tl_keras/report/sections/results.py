@@ -18,7 +18,7 @@ from tl_keras.report.drawings.words import (
     number,
     percent,
 )
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import confidence, figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import export_notes
 from tl_keras.run.result.exports import Exported
@@ -161,7 +161,7 @@ def _cell(n: int, total: int, right: bool) -> str:
 def calibration(run: RunFiles) -> str:
     """Returns the reliability diagram, which shows if the model's probabilities can be trusted."""
     split, predictions = figures.predicted(run)
-    bins = figures.bins(run)
+    bins = confidence.bins(run)
     if not bins:
         return ""
     above = (
