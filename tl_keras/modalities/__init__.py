@@ -102,12 +102,15 @@ copies: finds near-duplicates.
   read_thumbnail(content)       the thumbnail of a file, from its content
   with_similar_hashes(looks)    indices of the examples that may have near-duplicates
   clusters(thumbnails)          groups of near-duplicates, each a list of indices
+
 examine: lists examples that people should look at, such as unusually dark images.
   examine(dataset, inputs, settings) -> dict    the findings
   lines(findings) -> [str]      the findings as lines of the log
+
 explain: pictures(model, dataset, inputs, answers, config, folder)   writes what the report shows of
                                 single examples, and `index.json` with the lists `mistakes`,
                                 `augmented` and perhaps `right`, see `text/explain.py`
+
 show: HTML and sentences about examples, for the report.
   thumbnails(run, files)        a small picture of each file, or the beginning of a text
   written(run, name)            a picture or a text that `explain` wrote; `name` is the value in
@@ -118,9 +121,9 @@ show: HTML and sentences about examples, for the report.
                                 `thumbnails` returned, or None
   prepared(settings) -> str     describes the model's input in a few words
   on_device(device, right) -> str    sentences on the scores of the shipped file on original files
-  findings(found) -> {title: HTML}    findings of `examine` that only this modality has
-  more_detail(settings, found)  a change of the config by which the model sees more detail, and a
-                                sentence that says why; None if the files have no more detail
+  findings(examined) -> {title: HTML}    findings of `examine` that only this modality has
+  more_detail(settings, examined)    a change of the config by which the model sees more detail,
+                                and a sentence that says why; None if the files have no more detail
   ODD                           {key of a finding with a list `odd` of unusual examples: word for
                                 what is unusual, such as `size`}
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED
@@ -132,18 +135,22 @@ show: HTML and sentences about examples, for the report.
                                 advises the first one that the run does not have
   SHIFTS                        part of a sentence: conditions in which a model may do worse, such
                                 as `other cameras`
+
 predict_inputs: as_given(values)   a list of paths and in-memory examples, from what the user gives
                                 to `predict`
+
 own_model: layers around the model file of a user.
   start(settings, preprocessing, dtype)    a model that runs before the user's model
   features(x)                   the features, from the output of the user's model
   warn(file, normalises, preprocessing)    warns if nothing normalises the input
+
 bundle: writes the folder `export/device/`.
   TASKS                         the tasks for which the folder can be written
   spec_of(...) -> dict          the content of `spec.json`
   measure(file, spec, examples)   scores of the shipped file on original files
   measured_sentence(device) -> str    these scores as a sentence
   write(...)                    writes the folder
+
 objectives.NAME: an objective of pre-training without labels. Imports TensorFlow only in functions.
   check(config)                 raises ValueError if the config does not suit the objective
   begin(config, contents, folder, anew)    the `settings` with which examples are prepared.
@@ -162,7 +169,9 @@ objectives.NAME: an objective of pre-training without labels. Imports TensorFlow
                                 `guesses` from which they are computed; these two must be among them
   MEASURES                      {name of a measure: its title in the report}
   headline(measures) -> str     the measures of the validation set in one line
+
 metadata: inputs(builder, settings)    writes the description of the input into a LiteRT file
+
 mediapipe: writes a file of the format `mediapipe`; not needed if `refused` refuses this format.
   write(model, file, train, abstains, described)   writes the file
   load(file)                    a function that runs the file on prepared examples, see

@@ -1,4 +1,4 @@
-"""What the folders `export/device/` of all modalities have in common."""
+"""Functions that all modalities need to write a folder `export/device/`."""
 
 import hashlib
 import shutil
@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tl_keras.run.files import write_text
 
-COPIED = ("predict.py", "check.py")
+COPIED = ("predict.py", "check.py")  # Files without placeholders.
 
 
 def fill(
@@ -40,7 +40,7 @@ def identity_of(file: Path) -> dict[str, Any]:
 
 
 def answer_words(spec: Mapping[str, Any], about_abstaining: str = "") -> dict[str, Any]:
-    """Returns `{placeholder: value}` for what templates say about a model's answers.
+    """Returns `{placeholder: value}` for the sentences of templates about a model's answers.
 
     Args:
       spec: the content of `spec.json`.
@@ -73,10 +73,9 @@ def _c_string(text: str) -> str:
 
 
 def without_xnnpack(file: Path) -> Interpreter:
-    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
+    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels, not XNNPACK.
 
-    XNNPACK, which LiteRT uses by default, rounds differently. The difference between the two
-    imitates the difference between two processors.
+    LiteRT uses XNNPACK by default. The two round differently, as two processors do.
     """
     kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)

@@ -201,7 +201,7 @@ def test_answers_are_checked(text_device, check, tmp_path, change, status, messa
 def test_check_says_which_faults_the_answers_cannot_show(text_device, check, tmp_path):
     device, *_ = text_device
     folder = Path(shutil.copytree(device, tmp_path / "board"))
-    content = {**content_of(device), "undetected": ["accents taken otherwise"]}
+    content = {**content_of(device), "undetected": ["accents handled wrongly"]}
     (folder / "golden" / "golden.json").write_text(json.dumps(content))
     answers = {"0": {"probabilities": content["texts"][0]["probabilities"]}}
     (tmp_path / "answers.json").write_text(json.dumps(answers))

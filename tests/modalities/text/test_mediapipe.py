@@ -131,7 +131,7 @@ def test_the_length_covers_nearly_all_training_texts(lengths, limit, expected):
 def test_other_tokenisers_are_refused(tmp_path):
     vocabularies.foreign(False, False, True, tmp_path / "cased")
     cased = TextConfig(vocabulary=str(tmp_path / "cased"))
-    assert "MediaPipe turns capital letters into small ones" in refused("mediapipe", cased)
+    assert "MediaPipe turns text into lower case" in refused("mediapipe", cased)
     words = tokens.of("english")
     (tmp_path / "named").mkdir()
     renamed = ["<s>" if word == "[CLS]" else word for word in words.tokens]

@@ -2,8 +2,8 @@
 
 A view is a randomly changed version of a text. It depends only on the token ids and on one row of
 uniform random numbers, so the same numbers give the same view again, whatever the padding is. The
-tokens for start and end stay. A view is never longer than the text, and has at least one of its
-tokens.
+tokens for start and end stay. A view is never longer than the text, and keeps at least one token of
+the text.
 """
 
 import tensorflow as tf
@@ -26,7 +26,9 @@ def mixes(augmentations: Operations) -> bool:
 
 
 def augment(ids: tf.Tensor, uniform: tf.Tensor, augmentations: Operations) -> tf.Tensor:
-    """Returns one random view of each text, `(batch, length) int32`, in the given order.
+    """Returns one random view of each text, `(batch, length) int32`.
+
+    The operations are applied in the given order.
 
     Args:
       ids: `(batch, length) int32`; zeros at the end of a row are padding.
@@ -36,8 +38,8 @@ def augment(ids: tf.Tensor, uniform: tf.Tensor, augmentations: Operations) -> tf
     for i, operation in enumerate(augmentations):
         u = uniform[:, COLUMNS * i : COLUMNS * (i + 1)]
         inner = ids != 0
-        for end in (operation.start, operation.end):
-            inner &= ids != (0 if end is None else end)
+        for frame in (operation.start, operation.end):
+            inner &= ids != (0 if frame is None else frame)
         if operation.name == "span":
             chosen = _span(u, inner, operation.share)
         else:

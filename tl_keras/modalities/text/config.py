@@ -214,9 +214,9 @@ def refused(name: str, settings: TextConfig) -> str | None:
     except ValueError:
         return None  # A missing vocabulary has a message of its own.
     if words.kind != "wordpiece":
-        return "MediaPipe splits texts by WordPiece, and text.vocabulary is of another kind"
+        return "MediaPipe splits texts by WordPiece, but text.vocabulary is of another kind"
     if not words.lowercase:
-        return "MediaPipe turns capital letters into small ones, and text.vocabulary keeps capitals"
+        return "MediaPipe turns text into lower case, but text.vocabulary keeps capital letters"
     names = (words.start, words.end, words.unknown)
     received = [None if i is None else words.tokens[i] for i in names]
     if received != list(MEDIAPIPE):
@@ -285,4 +285,6 @@ def extent(settings: TextConfig) -> str:
 
 def described(settings: TextConfig) -> str:
     """Returns how texts are prepared, in a few words, as in `up to 64 tokens`."""
-    return f"up to {settings.length} tokens"
+    if settings.longest is None:
+        return "any number of tokens"
+    return f"up to {settings.longest} tokens"

@@ -17,13 +17,13 @@ from scipy.sparse.csgraph import connected_components
 MAX_EXAMPLES = 20_000  # Larger sets are not searched.
 RUN = 5  # characters
 SHAPE = (128,)  # shape of a signature, which stands for a text; dtype uint8
-# Two texts of 60 characters that differ in one word or one typing error are above this bound. Of
-# the sentences of SST-2, only equal ones are.
+# Two texts of 60 characters that differ in one word or one typing error are more similar than this.
+# Among the sentences of SST-2, only equal ones are.
 MIN_SIMILARITY = 0.7
 ROWS = 5  # minima in a band
 BANDS = 16  # bands of `looks`: two texts of similarity 0.7 have an equal band in 95% of all cases
 PARTNERS = 3  # largest number of pairs listed for one text
-IN_BUCKET = 50  # texts with an equal band that are compared with each other at most
+IN_BUCKET = 50  # largest number of texts with an equal band that are compared with each other
 CHUNK = 1 << 16  # runs of characters that are hashed together, which limits the memory
 # Parameters of the hash functions; any fixed numbers serve.
 FACTORS, OFFSETS = np.random.default_rng(0).integers(0, 1 << 63, (2, *SHAPE), np.uint64)
@@ -99,9 +99,9 @@ def _minima(text: str, count: int) -> np.ndarray:
 
 
 def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
-    """Returns the indices of texts that have an equal band with another text.
+    """Returns the indices of texts that share a band with another text, `(n,) int64`, increasing.
 
-    Such a text may be a near-duplicate. The indices are `(n,) int64`, increasing.
+    Near-duplicates of each other nearly always share a band, see `BANDS`.
 
     Args:
       looks: the result of the function `looks` for each text.

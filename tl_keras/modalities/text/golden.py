@@ -42,6 +42,10 @@ ACCENTS = str.maketrans("aeiounAEIOUN", "áéíóúñÁÉÍÓÚÑ")
 Inputs = list[np.ndarray]  # The model's inputs for a text: the token ids of each window.
 Encode = Callable[[str], Inputs]
 Answer = Callable[[Inputs], np.ndarray]  # From windows to probabilities.
+# From a text and its right windows to the windows that a faulty device would make.
+Fault = Callable[[str, Inputs], Inputs]
+# A golden text, its windows, its expected probabilities and their tolerance.
+Row = tuple[str, Inputs, np.ndarray, float]
 
 
 def write(
@@ -57,7 +61,8 @@ def write(
       examples: the examples to choose from.
     """
     folder.mkdir()
-    answer, plain = _answering(predict.load(file)), _answering(device_folder.without_xnnpack(file))
+    answer = _answering(predict.load(file))
+    other_kernels = _answering(device_folder.without_xnnpack(file))
     candidates = _candidates(encode, answer, spec, examples)
     chosen = _most_changed(candidates, encode, answer, spec)
     variants = _variants(candidates[0])
@@ -65,21 +70,32 @@ def write(
     texts = list(dict.fromkeys([*chosen, *variants, *long]))
     inputs = [encode(text) for text in texts]
     expected = [answer(windows) for windows in inputs]
-    allowed = _tolerances([_difference(plain(x), y) for x, y in zip(inputs, expected, strict=True)])
-    faults = _faults(spec)
-    shown = dict.fromkeys([*faults, LABELS], False)
-    entries = []
-    for text, windows, right, bound in zip(texts, inputs, expected, allowed, strict=True):
-        changed = {name: answer(fault(text, windows)) for name, fault in faults.items()}
-        changed[LABELS] = right[::-1]
-        for name, wrong in changed.items():
-            shown[name] |= _difference(wrong, right) > bound
-        entry = {"text": text, "windows": [ids.tolist() for ids in windows]}
-        entry["prediction"] = spec["labels"][int(right.argmax())]
-        entries.append({**entry, "probabilities": right.tolist(), "tolerance": bound})
-    undetected = [name for name, is_shown in shown.items() if not is_shown]
+    pairs = zip(inputs, expected, strict=True)
+    allowed = _tolerances([_difference(other_kernels(x), right) for x, right in pairs])
+    rows = list(zip(texts, inputs, expected, allowed, strict=True))
+    entries = [
+        {
+            "text": text,
+            "windows": [ids.tolist() for ids in windows],
+            "prediction": spec["labels"][int(right.argmax())],
+            "probabilities": right.tolist(),
+            "tolerance": bound,
+        }
+        for text, windows, right, bound in rows
+    ]
+    undetected = _undetected(rows, answer, _faults(spec))
     write_json(folder / "golden.json", {"texts": entries, "undetected": undetected})
     write_text(folder / "texts.txt", "".join(f"{text}\n" for text in texts))
+
+
+def _undetected(rows: Sequence[Row], answer: Answer, faults: dict[str, Fault]) -> list[str]:
+    """Returns the names of the faults that change no answer by more than its tolerance."""
+    detected: set[str] = set()
+    for text, windows, right, bound in rows:
+        changed = {name: answer(fault(text, windows)) for name, fault in faults.items()}
+        changed[LABELS] = right[::-1]
+        detected.update(n for n, wrong in changed.items() if _difference(wrong, right) > bound)
+    return [name for name in (*faults, LABELS) if name not in detected]
 
 
 def _answering(interpreter: Any) -> Answer:
@@ -139,7 +155,7 @@ def _joined(examples: Examples, places: np.ndarray, spec: dict[str, Any]) -> lis
 
 
 def _variants(text: str) -> list[str]:
-    """Returns variants of a text that show how a tokeniser treats what is unusual."""
+    """Returns variants of a text that are hard to split into tokens."""
     return [
         text.upper()[:CHARACTERS],
         text.translate(ACCENTS),
@@ -180,14 +196,8 @@ def _long_texts(
     return [f"{start} {filled(usual[second], rest)}" for rest in (room, room + 1)]
 
 
-Fault = Callable[[str, Inputs], Inputs]
-
-
 def _faults(spec: dict[str, Any]) -> dict[str, Fault]:
-    """Returns what a device can do wrong before it runs the model, by name.
-
-    A fault is a function from a text and its right windows to wrong windows.
-    """
+    """Returns the faults that a device can have before it runs the model, by name."""
     start, end = (int(spec[name] is not None) for name in ("start", "end"))
 
     def bare(text: str, windows: Inputs) -> Inputs:
@@ -209,12 +219,13 @@ def _faults(spec: dict[str, Any]) -> dict[str, Fault]:
     if start or end:
         faults["start and end left out"] = bare
     if spec["tokeniser"] == "wordpiece":
-        faults["capital letters taken otherwise"] = _otherwise(spec, "lowercase")
-        faults["accents taken otherwise"] = _otherwise(spec, "strip_accents")
+        faults["capital letters handled wrongly"] = _option_switched(spec, "lowercase")
+        faults["accents handled wrongly"] = _option_switched(spec, "strip_accents")
     return faults
 
 
-def _otherwise(spec: dict[str, Any], name: str) -> Fault:
+def _option_switched(spec: dict[str, Any], name: str) -> Fault:
+    """Returns the fault of a tokeniser in which one option, such as `lowercase`, is switched."""
     changed = {**spec, name: not spec[name]}
     how = (changed["lowercase"], changed["strip_accents"], changed["split_chinese"])
     words = tokens.of(spec["vocabulary"])

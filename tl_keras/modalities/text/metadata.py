@@ -1,4 +1,4 @@
-"""Metadata of a LiteRT file that describe its input: token ids."""
+"""Metadata that describe the input of a LiteRT file: token ids."""
 
 from flatbuffers import Builder
 
@@ -13,5 +13,6 @@ def inputs(builder: Builder, settings: TextConfig) -> list[int]:
       the offsets of the tables in the builder.
     """
     text = builder.CreateString
-    about = f"Token ids of a text, at most {settings.length}; 0 is padding, at the end."
+    limit = "" if settings.longest is None else f", at most {settings.longest}"
+    about = f"Token ids of a text{limit}; 0 is padding, at the end."
     return [table(builder, 7, offset={0: text(INPUT), 1: text(about)})]

@@ -106,7 +106,7 @@ def language(text: str) -> str:
     words = [word.replace("’", "'") for word in words]
     # A word that is repeated counts once: "no" fills some English texts, and is Portuguese too.
     counts = {name: len(known.intersection(words)) for name, known in WORDS.items()}
-    best, second = sorted(counts, key=counts.__getitem__)[:-3:-1]
+    best, second = sorted(counts, key=counts.__getitem__, reverse=True)[:2]
     enough = counts[best] >= max(FEWEST_FREQUENT, LEAD * counts[second])
     share = sum(word in WORDS[best] for word in words) / len(words)
     return best if enough and share >= SMALLEST_SHARE else ""

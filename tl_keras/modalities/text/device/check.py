@@ -50,7 +50,7 @@ def local_answers(golden, interpreter, encode):
     answers = {}
     for number, entry in enumerate(golden["texts"]):
         windows = [ids.tolist() for ids in encode(entry["text"])]
-        # Wrong ids would only hide a fault of the model, so it always gets the right ones.
+        # The model always gets the right ids, since wrong ids could hide its own faults.
         outputs = run(interpreter, expected_windows(entry))
         answers[str(number)] = {"windows": windows, "probabilities": outputs["probabilities"]}
     return answers
@@ -150,7 +150,7 @@ def ids_verdict(expected, given):
 
 
 def compare(golden, answers):
-    """Prints a line for each answer; returns how many there are and how many differ too much."""
+    """Prints a line for each checked answer; returns the number of lines, and how many differ."""
     checked = failed = 0
     for number, entry in enumerate(golden["texts"]):
         answer, verdicts = answers.get(str(number), {}), {}
@@ -169,7 +169,27 @@ def compare(golden, answers):
     return checked, failed
 
 
-def main():
+def check_here(flags, spec, golden):
+    """Checks the model file, runs the model on this machine and prints its times.
+
+    Returns:
+      True if the file is the exported one; and the answers, as `local_answers` returns them.
+    """
+    model, threads = model_of(flags.model), max(flags.threads, 1)
+    is_exported, sentence = file_verdict(model, spec)
+    print(f"model        {'ok' if is_exported else 'DIFFERS':8} {sentence}", flush=True)
+    encode = tokeniser(spec)
+    try:
+        interpreter = load(model, threads)
+        answers = local_answers(golden, interpreter, encode)
+    except (ValueError, RuntimeError) as error:
+        print(f"{model} cannot classify the texts in golden/: {error}", file=sys.stderr)
+        sys.exit(1)
+    print_times(golden, interpreter, encode, threads)
+    return is_exported, answers
+
+
+def read_flags():
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument(
@@ -181,28 +201,20 @@ def main():
     flags = parser.parse_args()
     if flags.answers and flags.model:
         parser.error("expected ANSWERS.json or --model, received both")
+    return flags
+
+
+def main():
+    flags = read_flags()
     spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
     golden = json.loads((HERE / "golden" / "golden.json").read_text(encoding="utf-8"))
-    total, failed, checks = 2 * len(golden["texts"]), 0, "answers"
-    checked = 0
     if flags.answers:
+        files, wrong_files, checks = 0, 0, "answers"
         answers = read_answers(flags.answers, golden, len(spec["labels"]))
     else:
-        model, threads = model_of(flags.model), max(flags.threads, 1)
-        total, checks = total + 1, "files and answers"
-        right, sentence = file_verdict(model, spec)
-        checked, failed = 1, int(not right)
-        print(f"model        {'ok' if right else 'DIFFERS':8} {sentence}", flush=True)
-        encode = tokeniser(spec)
-        try:
-            interpreter = load(model, threads)
-            answers = local_answers(golden, interpreter, encode)
-        except (ValueError, RuntimeError) as error:
-            print(f"{model} cannot classify the texts in golden/: {error}", file=sys.stderr)
-            sys.exit(1)
-        print_times(golden, interpreter, encode, threads)
-    compared, differ = compare(golden, answers)
-    checked, failed = checked + compared, failed + differ
+        is_exported, answers = check_here(flags, spec, golden)
+        files, wrong_files, checks = 1, int(not is_exported), "files and answers"
+    checked, failed = compare(golden, answers)
     if answers and not any("windows" in answer for answer in answers.values()):
         print("no token ids were checked, so the tokeniser is checked by its effect alone")
         if golden["undetected"]:
@@ -210,6 +222,8 @@ def main():
                 "the probabilities in golden/ cannot show these faults of a device: "
                 f"{', '.join(golden['undetected'])}"
             )
+    checked, failed = checked + files, failed + wrong_files
+    total = 2 * len(golden["texts"]) + files  # ids and probabilities of each text
     print(f"{checked} of {total} {checks} checked, {failed} differ")
     sys.exit(2 if not checked else int(failed > 0))
 

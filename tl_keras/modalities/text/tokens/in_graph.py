@@ -6,7 +6,8 @@ passes through these steps:
 1. A character is dropped, replaced or put between spaces; the tables come from wordpiece.py.
 2. Words are the runs between spaces.
 3. For each character, a trie of the vocabulary finds the longest token that starts there.
-4. From the first character of each word, one jumps from token to token.
+4. Each word is split greedily: the token at its first character, then the token that starts after
+   this one, and so on.
 """
 
 import functools
@@ -22,7 +23,7 @@ from tl_keras.modalities.text.tokens.vocabulary import FIELD, Vocabulary
 SPACE = 0x20
 PAGE = 256  # characters of a page; many pages of Unicode have the same entries
 NUM_CHARACTERS = 0x110000
-# Entries of a `Table` that need no sequence: the character itself, and the same between spaces.
+# Entries of a `Table` that need no sequence: the character itself, and itself between spaces.
 ITSELF, BETWEEN_SPACES = 0, 1
 BITS = 21  # of a code point, in the keys of the trie
 MULTIPLE = 8  # Padded lengths are multiples of it, as in training.
@@ -50,7 +51,7 @@ class Trie(NamedTuple):
     Node 0 is where a word starts, node 1 where it continues.
 
     Attributes:
-      keys: sorted `node << BITS | character` of each edge, int64.
+      keys: `node << BITS | character` of each edge, int64, sorted.
       children: the node at the end of each edge.
       tokens: for each node, the id of the token that ends there, or -1.
       longest: number of characters of the longest token.
@@ -121,7 +122,7 @@ def _frame(
 def _normalise(
     values: tf.Tensor, rows: tf.Tensor, vocabulary: Vocabulary
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns normalised characters with spaces around words, and the text of each."""
+    """Returns normalised characters with spaces around words, and for each the index of its text."""
     how = (vocabulary.lowercase, vocabulary.strip_accents, vocabulary.split_chinese)
     first, last = _tables(*how)
     values, rows = _replace(values, rows, first)
@@ -131,7 +132,7 @@ def _normalise(
 
 
 def _replace(values: tf.Tensor, rows: tf.Tensor, table: Table) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what the characters become, and the text of each."""
+    """Returns what the characters become, and for each the index of its text."""
     page = tf.gather(tf.constant(table.pages), values // PAGE)
     entry = tf.gather_nd(tf.constant(table.cells), tf.stack([page, values % PAGE], axis=1))
     lengths = tf.gather(tf.constant(table.lengths), entry)
@@ -159,7 +160,7 @@ def _in_order(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
 
 
 def _differs_from_previous(values: tf.Tensor) -> tf.Tensor:
-    """Returns whether each value differs from the one before it; the first does."""
+    """Returns whether each value differs from the value before it; True for the first value."""
     first = tf.ones_like(values[:1], tf.bool)
     return tf.concat([first, values[1:] != values[:-1]], axis=0)
 
@@ -167,7 +168,7 @@ def _differs_from_previous(values: tf.Tensor) -> tf.Tensor:
 def _match(
     values: tf.Tensor, rows: tf.Tensor, vocabulary: Vocabulary
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the token ids of normalised characters, and the text of each."""
+    """Returns the token ids of normalised characters, and for each the index of its text."""
     inside = values != SPACE
     previous = tf.concat([tf.zeros_like(inside[:1]), inside[:-1]], axis=0)
     begins = inside & (~previous | _differs_from_previous(rows))
@@ -191,13 +192,15 @@ def _match(
 def _longest(
     values: tf.Tensor, begins: tf.Tensor, end: tf.Tensor, short: tf.Tensor, trie: Trie
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the longest token that starts at each character, and its length; 0 if none does.
+    """Returns the longest token that starts at each character, and its length.
+
+    If no token starts at a character, the length is 0.
 
     Args:
       values: characters of all words.
-      begins: whether each is the first character of its word.
-      end: where the next word starts, for each character.
-      short: whether the word of each character is short enough to be split.
+      begins: for each character, whether it is the first one of its word.
+      end: for each character, the place where the next word starts.
+      short: for each character, whether its word is short enough to be split.
     """
     keys, children, tokens = (tf.constant(array) for array in trie[:3])
     total = tf.size(values)
@@ -209,8 +212,8 @@ def _longest(
         key = tf.bitwise.left_shift(tf.cast(node, tf.int64), tf.constant(BITS, tf.int64))
         key += tf.cast(character, tf.int64)
         edge = tf.minimum(tf.searchsorted(keys, key), tf.size(keys) - 1)
-        found = tf.gather(keys, edge) == key
-        alive, node = tf.boolean_mask(alive, found), tf.gather(children, edge[found])
+        exists = tf.gather(keys, edge) == key
+        alive, node = tf.boolean_mask(alive, exists), tf.gather(children, edge[exists])
         depth += 1
         token = tf.gather(tokens, node)
         ends = token >= 0
@@ -236,14 +239,15 @@ def _longest(
 
 
 def _visited(firsts: tf.Tensor, following: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """Returns whether each character is the first of a token, when words are split greedily.
+    """Returns whether each character is the first one of a token, if words are split greedily.
 
-    After step `k`, all characters are marked that fewer than `2 ** k` jumps reach.
+    A jump leads from a character past the longest token that starts there. After step `k`, all
+    characters are marked that fewer than `2 ** k` jumps from the start of a word reach.
 
     Args:
       firsts: places of the first character of each word.
-      following: for each character, the one after the longest token that starts there.
-      end: where the next word starts, for each character.
+      following: for each character, the place after the longest token that starts there.
+      end: for each character, the place where the next word starts.
     """
     total = tf.size(following)
     here = tf.range(total)
@@ -313,12 +317,13 @@ def _table(
     ranges: list[wordpiece.Ranges],
     characters: list[int],
 ) -> Table:
-    """Returns the table of a function of a character.
+    """Returns the table that has the results of `change` for all characters.
 
     Args:
-      change: what a character becomes.
-      ranges, characters: where it can become something else. In each range, `change` does the same
+      change: a function from a character to the characters that it becomes.
+      ranges: ranges of characters that `change` may change. In each range, `change` does the same
         to all characters that are not in `characters`.
+      characters: other characters that `change` may change.
     """
     sequences: dict[tuple[int, ...], int] = {(): ITSELF, (SPACE, 0, SPACE): BETWEEN_SPACES}
     entries = np.zeros(NUM_CHARACTERS, np.int32)
@@ -329,7 +334,7 @@ def _table(
             return ITSELF
         if became == (SPACE, character, SPACE):
             return BETWEEN_SPACES
-        # An empty sequence has an entry of its own, since that of `ITSELF` is not read.
+        # -1 stands for the empty sequence, because the key () is the entry `ITSELF`.
         return sequences.setdefault(became or (-1,), len(sequences))
 
     alone = set(characters)

@@ -92,21 +92,16 @@ def characters(words: Mapping[str, int], most: int) -> list[str]:
 
 
 def merged(words: Mapping[str, int], room: int, known: Iterable[str]) -> list[str]:
-    """Returns up to `room` new tokens that merging pairs of neighbouring tokens makes, in order.
+    """Returns up to `room` new tokens, made by merging pairs of neighbouring tokens, in order.
 
-    Among equally frequent pairs, the alphabetically first is merged.
+    Of equally frequent pairs, the alphabetically first is merged.
 
     Args:
       words: how often each word occurs.
-      known: tokens that the vocabulary already has; words with another character are not used.
+      known: tokens that the vocabulary already has; words with other characters are left out.
     """
     seen = set(known)
-    splits, counts = [], []
-    for word in sorted(words):
-        tokens = [word[0], *(f"##{character}" for character in word[1:])]
-        if len(tokens) > 1 and seen.issuperset(tokens):
-            splits.append(tokens)
-            counts.append(words[word])
+    splits, counts = _split(words, seen)
     pairs: Counter[Pair] = Counter()
     where: defaultdict[Pair, set[int]] = defaultdict(set)  # The words that have a pair.
     for i, tokens in enumerate(splits):
@@ -131,6 +126,17 @@ def merged(words: Mapping[str, int], room: int, known: Iterable[str]) -> list[st
         for changed in _merge(pair, token, splits, counts, pairs, where):
             heapq.heappush(queue, (-pairs[changed], changed))
     return new
+
+
+def _split(words: Mapping[str, int], known: set[str]) -> tuple[list[list[str]], list[int]]:
+    """Returns the words with several characters as tokens of one character, and their counts."""
+    splits, counts = [], []
+    for word in sorted(words):
+        tokens = [word[0], *(f"##{character}" for character in word[1:])]
+        if len(tokens) > 1 and known.issuperset(tokens):
+            splits.append(tokens)
+            counts.append(words[word])
+    return splits, counts
 
 
 def _merge(

@@ -88,7 +88,7 @@ def _ranks(characters: list[str], decompose: Callable[[str], str]) -> list[str]:
             lower = [decompose(c + sample) == sample + c != c + sample for sample in samples]
             members[sum(lower)].append(c)
     return [
-        f"{rank}:{run}" for rank, found in enumerate(members, start=1) for run in _ranges(found)
+        f"{rank}:{run}" for rank, of_rank in enumerate(members, start=1) for run in _ranges(of_rank)
     ]
 
 

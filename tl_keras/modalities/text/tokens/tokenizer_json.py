@@ -159,9 +159,9 @@ def _is_plain(content: Mapping[str, Any]) -> bool:
 
     The token for unknown words plays no part: `wordpiece` refuses a vocabulary without this token.
     """
-    model, normaliser = content["model"], content.get("normalizer")
-    steps = (normaliser, content.get("pre_tokenizer"))
-    kinds = [step.get("type") if isinstance(step, dict) else None for step in steps]
+    model, steps = content["model"], (content.get("normalizer"), content.get("pre_tokenizer"))
+    normaliser, splitter = (step if isinstance(step, dict) else {} for step in steps)
+    kinds = [normaliser.get("type"), splitter.get("type")]
     return (
         kinds == ["BertNormalizer", "BertPreTokenizer"]
         and bool(normaliser.get("clean_text"))

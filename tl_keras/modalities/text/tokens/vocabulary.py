@@ -49,7 +49,11 @@ def read(location: str) -> Vocabulary:
 
 @functools.lru_cache(maxsize=8)
 def _read(location: str, stamp: Stamp) -> Vocabulary:
-    """Reads `english` or a file."""
+    """Returns the vocabulary `english` or that of a file.
+
+    Args:
+      stamp: not read; a file that has changed gets another entry in the cache.
+    """
     if location in EMBEDDED:
         file = importlib.resources.files("tl_keras.embedded") / EMBEDDED[location]
         text = gzip.decompress(file.read_bytes()).decode()
@@ -149,12 +153,12 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
     The folder has the tokens in the order of the weights, as Hugging Face's folders do.
 
     Raises:
-      ValueError: the rows of the weights are not those of the vocabulary, as after pruning. Then
-        the caller must set `order` to the rows of the new weights first.
+      ValueError: `order` does not have each row from 0 to the number of tokens once, because tokens
+        were removed. The caller must first set `order` to the rows of the new weights.
     """
     if sorted(vocabulary.order) != list(range(vocabulary.num_tokens)):
         raise ValueError(
-            f"{FIELD}: the {vocabulary.num_tokens:,} tokens have rows up to "
+            f"{FIELD}: the vocabulary has {vocabulary.num_tokens:,} tokens, but rows up to "
             f"{max(vocabulary.order):,}; expected one row for each token"
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """WordPiece: splits a text into tokens of a vocabulary, as BERT does.
 
 Needs only Python's standard library and the file characters.txt in the same folder, because an
-export copies both to the device. The token ids equal those of the package `tokenizers`, whose
-normaliser, `BertNormalizer`, cleans texts here too.
+export copies both to the device. The token ids equal those of the package `tokenizers` with its
+normaliser `BertNormalizer` and its option `clean_text`.
 
 There is one deviation: a special token that is written in a text, such as `[SEP]`, is read as
 ordinary characters. `tokenizers` does the same with `encode_special_tokens = True`.
@@ -36,7 +36,7 @@ class Characters:
       punctuation: characters that are words of their own.
       rank: canonical combining classes above 0, numbered in their order.
       decompose: canonical decompositions (NFD), without Korean syllables.
-      lower: what changes in lower case.
+      lower: characters in lower case, if that changes them.
     """
 
     drop: Ranges
@@ -51,7 +51,7 @@ class Characters:
 
 @functools.cache
 def read_characters() -> Characters:
-    """Reads characters.txt."""
+    """Returns the content of characters.txt."""
     entries: dict[str, list[str]] = {}
     for line in CHARACTERS.read_text(encoding="ascii").splitlines():
         name, *values = line.split()
@@ -189,7 +189,7 @@ def _in_order(text: str) -> str:
     keys, run = [], 0
     for character in map(ord, text):
         place = rank.get(character, 0)
-        run += not place  # Only characters between two others of class 0 are sorted.
+        run += not place  # Characters are sorted only between two characters of class 0.
         keys.append((run, place))
     return "".join(text[i] for i in sorted(range(len(text)), key=keys.__getitem__))
 
@@ -232,14 +232,14 @@ def encoder(
     def encode(text: str) -> list[int]:
         ids: list[int] = []
         for word in words(text):
-            found = cache.get(word)
-            if found is None:
-                found = pieces(word)
+            word_ids = cache.get(word)
+            if word_ids is None:
+                word_ids = pieces(word)
                 if len(word) <= LONGEST_WORD:
                     if len(cache) >= CACHED_WORDS:
                         cache.clear()
-                    cache[word] = found
-            ids += found
+                    cache[word] = word_ids
+            ids += word_ids
         return ids
 
     return encode
