@@ -122,7 +122,7 @@ def _frame(
 def _normalise(
     values: tf.Tensor, rows: tf.Tensor, vocabulary: Vocabulary
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns normalised characters with spaces around words, and for each the index of its text."""
+    """Returns normalised characters, words between spaces, and for each the index of its text."""
     how = (vocabulary.lowercase, vocabulary.strip_accents, vocabulary.split_chinese)
     first, last = _tables(*how)
     values, rows = _replace(values, rows, first)
