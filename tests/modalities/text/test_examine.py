@@ -103,6 +103,27 @@ def test_lengths_count_the_tokens_that_are_cut_off_too(tmp_path):
     ]
 
 
+def test_the_length_of_texts_that_are_not_read_again_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(examine, "MOST_READ", 10)
+    found = written(tmp_path, [*many(), ("test", "bad", "word " * 300)])
+    assert found.keys() == {"rare", "lengths"}
+    assert found["lengths"]["longest"] == 64 and found["lengths"]["truncated"] == round(1 / 41, 4)
+    assert [entry["why"] for entry in found["lengths"]["odd"]] == [
+        "training reads only the first 64 tokens"
+    ]
+
+
+def test_texts_without_tokens_are_no_measure_of_length(tmp_path):
+    folder = tmp_path / "vocabulary"
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\nword\n")
+    settings = TextConfig(vocabulary=str(folder), length=512)
+    texts = [("train", "good", "\u200e" * (i + 1)) for i in range(40)]
+    found = written(tmp_path, [*texts, ("test", "bad", "word " * 100)], settings)["lengths"]
+    assert found["median"] == 0
+    assert found["odd"][-1]["why"] == "100 times as long as the median text"
+
+
 def test_a_text_of_exactly_the_limit_is_not_truncated(tmp_path):
     found = written(tmp_path, [*many(), ("test", "bad", "word " * 62)])["lengths"]
     assert found["longest"] == 64 and found["truncated"] == 0

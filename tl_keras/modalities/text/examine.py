@@ -97,18 +97,15 @@ def _lengths(
       counts: the number of tokens of each text that training reads, `(n,)`.
     """
     limit = settings.longest
-    whole = counts.tolist()
-    if texts is not None and limit is not None:
-        for i in np.flatnonzero(counts >= limit).tolist():
-            whole[i] = num_tokens(texts[i], settings)
+    whole = counts if texts is None or limit is None else _whole(counts, texts, limit, settings)
     median, p95 = float(np.median(whole)), float(np.percentile(whole, 95))
-    cut = np.array(whole) > counts if texts is not None else counts >= (limit or np.inf)
+    cut = whole > counts if texts is not None else counts >= (limit or np.inf)
     lists_cut = 0 < cut.mean() <= FEW_CUT
     odd = []
-    for i, (example, count) in enumerate(zip(examples, whole, strict=True)):
+    for i, (example, count) in enumerate(zip(examples, whole.tolist(), strict=True)):
         text = None if texts is None else texts[i]
-        if cut[i] and lists_cut:
-            why = f"training reads only the first {limit} of {count} tokens"
+        if limit is not None and cut[i] and lists_cut:
+            why = _why_cut(count, limit)
         else:
             why = _why_odd(count, median, p95, text)
         if why:
@@ -118,17 +115,33 @@ def _lengths(
         "n": len(whole),
         "median": median,
         "p95": p95,
-        "longest": max(whole),
+        "longest": int(whole.max()),
         "limit": limit,
         "truncated": round(float(cut.mean()), 4),
         "odd": odd,
     }
 
 
+def _whole(
+    counts: np.ndarray, texts: Sequence[str], limit: int, settings: TextConfig
+) -> np.ndarray:
+    """Returns the number of tokens of each whole text, `(n,)`."""
+    whole = counts.copy()
+    for i in np.flatnonzero(counts >= limit).tolist():
+        whole[i] = num_tokens(texts[i], settings)
+    return whole
+
+
+def _why_cut(count: int, limit: int) -> str:
+    """Returns why a text is cut off. The length of a text of exactly `limit` tokens is unknown."""
+    of_all = f" of {count}" if count > limit else ""
+    return f"training reads only the first {limit}{of_all} tokens"
+
+
 def _why_odd(count: int, median: float, p95: float, text: str | None) -> str:
     """Returns why a text of `count` tokens is unusually long or short; "" if it is neither."""
     if count > max(LONG * p95, FEWEST_LONG):
-        return f"{count / median:.0f} times as long as the median text"
+        return f"{count / max(median, 1):.0f} times as long as the median text"
     if text is None or not median > ONE_WORD >= count or _num_words(text) > 1:
         return ""
     return "a single word" if _num_words(text) else "no word"
