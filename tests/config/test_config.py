@@ -197,8 +197,8 @@ WRONG_DATA = [
     ),
     (
         "{path: 3}",
-        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder; "
-        "received 3",
+        "data.path: expected a folder of class folders, a table (CSV or JSON lines), or a TFDS "
+        "data folder; received 3",
     ),
     (
         "{path: x, val: 0.5, test: 0.6}",
@@ -520,8 +520,8 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
     (tmp_path / "list.csv").touch()
     folder = {"path": str(tmp_path / "photos")}
     assert found({"path": str(tmp_path / "photo")}) == (
-        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder; "
-        f"'{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
+        "data.path: expected a folder of class folders, a table (CSV or JSON lines), or a TFDS "
+        f"data folder; '{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
     )
     assert found({"path": str(tmp_path / "list.csv")}) == (
         f"data.path: expected a folder; received the file '{tmp_path}/list.csv'; set data.source "

@@ -106,7 +106,7 @@ def test_suffixes_of_files(tmp_path):
     assert of_folder(files(tmp_path / "a", "x/1.txt", "x/2.TXT", "y/z/1.txt")) == "text"
     assert of_folder(files(tmp_path / "b", "x/1.jpg", "x/2.png", "y/z/1.tif")) == "auto"
     assert of_folder(files(tmp_path / "c", "x/1.dat", "x/2.csv")) == "auto"
-    assert of_folder(tmp_path / "none") == "auto"
+    assert of_folder(tmp_path / "none") == of_folder(tmp_path / "a\0b") == "auto"
 
 
 def test_few_files_of_another_kind_do_not_decide(tmp_path):

@@ -121,7 +121,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
 
 def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Example]) -> keras.Model:
     """Trains the teacher and the students of all rounds; returns the model of the last round."""
-    began = _students_begin(run, data, examples)  # First, so that its errors show at once.
+    digests = _students_begin(run, data, examples)  # First, so that its errors show at once.
     teacher = _teacher(run, data, backbone)
     counts = _counts(data, data.dataset.labels("train"), data.dataset.labels("val"))
     held_out: np.ndarray | None = _held_out(run, data)
@@ -129,7 +129,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
         labels = _labels(run, folder, teacher, config, data, examples, counts)
-        students.prepare(run, folder, data.dataset, examples, labels, began)
+        students.prepare(run, folder, data.dataset, examples, labels, digests)
         students.train_students(run, folder, number)
         teacher, name = merge_round(run, folder, for_students, teacher, held_out)
         config = of_students(run.config, run.workdir)  # The next teacher is a student.

@@ -1,4 +1,4 @@
-"""Builds transformer encoders of text, as BERT has them (arXiv 1810.04805), of Keras layers.
+"""Builds transformer encoders of text, as BERT has them (arXiv 1810.04805), from Keras layers.
 
 The model has one input, token ids. The mask and the positions are computed from the ids, so a cut
 exists after every block: see `training.network.cuts`.
@@ -111,10 +111,10 @@ def check_same(name: str, sizes: Sizes, folder: str, of_folder: Sizes) -> None:
 def auto_values(num_train: int) -> dict[str, Any]:
     """Returns the values of `auto` fields of `fit` for a pretrained encoder.
 
-    The table of token vectors, half of the weights of a small encoder, is frozen, and all layers
-    are trained. The chosen epochs end with a training loss near 0, and the head from which they
-    start lets the layers learn from the first step: from a head whose outputs are almost 0, the
-    same epochs end with a high loss. The fine-tuned model needs no margin.
+    The table of token vectors, half of the weights of a small encoder, is frozen. All layers are
+    trained, for so many epochs that the training loss ends near 0. They start from a head of
+    moderate regularisation, `strength`: from a head whose outputs are almost 0, the same number of
+    epochs ends with a high loss. The fine-tuned model is kept without a margin.
 
     Args:
       num_train: number of training examples.

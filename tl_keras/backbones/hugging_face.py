@@ -63,7 +63,7 @@ def auto_values(name: str, num_train: int) -> dict[str, Any]:
 
 
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
-    """Returns the vocabulary, which lies in the folder, and the number of positions."""
+    """Returns the vocabulary of the backbone's weights, and the number of its positions."""
     if not files.is_folder(name):  # A finished run keeps its config when the folder is gone.
         return {}
     vocabulary = run_vocabulary.find(weights) or name

@@ -62,7 +62,8 @@ class DataConfig(Section):
         "(source tfds). null: a folder in the cache (source tfds); digits, glyphs and intents "
         "need no path.",
         json_schema_extra={
-            "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
+            "expected": "a folder of class folders, a table (CSV or JSON lines), or a TFDS data "
+            "folder"
         },
     )
     text_column: Maybe[Annotated[Text, BeforeValidator(number_as_text)]] = Field(

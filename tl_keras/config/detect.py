@@ -173,7 +173,7 @@ def _files(folder: Path) -> Iterator[str]:
         try:
             with os.scandir(path) as entries:
                 first = list(islice(entries, PER_FOLDER))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the path has a null byte.
             continue
         for entry in first:
             if entry.name.startswith("."):

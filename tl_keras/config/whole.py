@@ -102,7 +102,7 @@ class RunConfig(_Examples):
             return tree
         modality = detect.modality_of(tree["data"])
         if modality == "auto" and _is_missing(tree["data"].get("path")):
-            # A later message says that the data are missing; the modality must not be the first.
+            # Missing data are reported later. A wrong modality must not be reported before that.
             model = tree.get("model")
             backbone = model.get("backbone") if isinstance(model, dict) else None
             modality = table.modality_of(backbone) or modality

@@ -124,6 +124,7 @@ def _example(rows: Table, config: RunConfig, label: str, where: str) -> str:
             )
         return normal(given)
     pair = _pair(rows.columns)
+    # A pair does no harm if another column has the examples.
     if pair and not ({own, "path"} - set(pair)) & set(rows.columns):
         _raise_pair(pair, where)
     if own and own in rows.columns:
