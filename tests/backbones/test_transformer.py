@@ -29,7 +29,7 @@ def minilm() -> Path:
 
 def _ids(texts) -> np.ndarray:
     english = vocabulary.read("english")
-    ids = [[english.start, *wordpiece.encode(text, english), english.end] for text in texts]
+    ids = [[english.start, *wordpiece.encoder_of(english)(text), english.end] for text in texts]
     length = max(map(len, ids))
     return np.array([row + [0] * (length - len(row)) for row in ids], np.int32)
 

@@ -46,11 +46,12 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   extent(settings) -> str       the field that sets the size of an example, as in `image.size 160`
 
 check: checks the content of one file. Imports no TensorFlow.
-  Checked                       the result, a dataclass with `digest` (SHA-256), `looks` (perceptual
-                                hashes, to find near-duplicates), `reason` (why the file cannot be
+  Checked                       the result, a dataclass with `digest` (SHA-256), `looks` (hashes by
+                                which near-duplicates are found), `reason` (why the file cannot be
                                 used) and further fields of the modality
   read(file, content, digest, settings, looks) -> Checked   decodes a file, and if `looks` is true
-                                computes the hashes. Errors of the decoder are not caught
+                                computes the hashes. `content` is a function that returns the bytes
+                                of the file. Errors of the decoder are not caught
   blame(start, error) -> str    why a file cannot be read, from its first bytes and the error that
                                 `read` raised
   warnings(checked) -> [str]    warnings about readable files

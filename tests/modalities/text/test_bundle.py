@@ -122,7 +122,7 @@ def check_program(command: list[str], spec: dict) -> None:
     contents = [text.encode() for text in texts] + unicode_texts.NOT_UTF8
     wrong = []
     for content, actual in zip(contents, ids_of(command, contents), strict=True):
-        pieces = wordpiece.encode(content.decode("utf-8", "replace"), words)
+        pieces = wordpiece.encoder_of(words)(content.decode("utf-8", "replace"))
         if actual != (*windows_of(pieces, settings), pieces):
             wrong.append(content)
     assert wrong == []

@@ -213,3 +213,16 @@ def test_the_log_has_a_line_on_lengths_and_one_on_odd_texts(tmp_path):
     assert first.endswith(" 302 in the longest, 2.4% of the texts have more than 64")
     assert second == "1 text of unusual length, 0 in an unusual script or language"
     assert examine.lines({})[0].startswith("0 texts of unusual length")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one\ntwo", "one two"),
+        (f"{' ' * 200}word", "word"),
+        (f"word{' ' * 200}more", "word…"),
+        ("x" * 61, f"{'x' * 60}…"),
+    ],
+)
+def test_the_beginning_of_a_text_is_one_line(text, shown):
+    assert examine.beginning(text) == shown

@@ -155,8 +155,10 @@ def num_tokens(text: str, settings: TextConfig) -> int:
 
 def beginning(text: str) -> str:
     """Returns the first characters of a text, in one line."""
+    text = text.strip()
     line = " ".join(text[: 2 * BEGINNING].split())
-    return line if len(line) <= BEGINNING else f"{line[:BEGINNING].rstrip()}…"
+    is_whole = len(text) <= 2 * BEGINNING and len(line) <= BEGINNING
+    return line if is_whole else f"{line[:BEGINNING].rstrip()}…"
 
 
 def _num_words(text: str) -> int:

@@ -32,7 +32,7 @@ def differing(encode, words, texts: list[str], longest=None) -> list[str]:
     return [
         ascii(text)
         for text, ids in zip(texts, actual, strict=True)
-        if framed(wordpiece.encode(text, words), words, longest) != ids
+        if framed(wordpiece.encoder_of(words)(text), words, longest) != ids
     ]
 
 
@@ -52,7 +52,7 @@ def test_bytes_that_are_not_utf8_are_left_out():
     words = vocabulary.read("english")
     actual = function(words)(tf.constant(unicode_texts.NOT_UTF8)).to_list()
     texts = [text.decode("utf-8", "replace") for text in unicode_texts.NOT_UTF8]
-    assert actual == [framed(wordpiece.encode(text, words), words, None) for text in texts]
+    assert actual == [framed(wordpiece.encoder_of(words)(text), words, None) for text in texts]
 
 
 def test_a_saved_model_takes_strings(tmp_path):
@@ -70,7 +70,7 @@ def test_a_saved_model_takes_strings(tmp_path):
     actual = loaded(tf.constant([text.encode() for text in texts]))["token_ids"]
     assert actual.shape == (3, 16) and actual.dtype == tf.int32
     for row, text in zip(actual.numpy().tolist(), texts, strict=True):
-        ids = framed(wordpiece.encode(text, words), words, 16)
+        ids = framed(wordpiece.encoder_of(words)(text), words, 16)
         assert row == ids + [0] * (16 - len(ids))
 
 

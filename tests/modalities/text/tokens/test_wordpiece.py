@@ -25,7 +25,7 @@ def differing(words, texts: list[str]) -> list[str]:
     return [
         ascii(text)
         for text, right in zip(texts, expected, strict=True)
-        if wordpiece.encode(text, words) != right.ids
+        if wordpiece.encoder_of(words)(text) != right.ids
     ]
 
 

@@ -40,7 +40,7 @@ def find(rows: Mapping[str, int], config: Mapping[str, Any]) -> dict[str, int | 
     return special
 
 
-def written(tokens: Sequence[str], ids: Mapping[str, int | None]) -> dict[str, str | None]:
+def to_config(tokens: Sequence[str], ids: Mapping[str, int | None]) -> dict[str, str | None]:
     """Returns the fields of tokenizer_config.json from which `find` finds the same tokens."""
     return {
         field: None if (i := ids[name]) is None else tokens[i] for name, field in FIELDS.items()

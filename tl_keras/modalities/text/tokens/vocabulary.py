@@ -166,7 +166,7 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
         "padding": 0,
         **{name: getattr(vocabulary, name) for name in ("start", "end", "unknown", "mask")},
     }
-    config: dict[str, Any] = special_tokens.written(vocabulary.tokens, ids)
+    config: dict[str, Any] = special_tokens.to_config(vocabulary.tokens, ids)
     if vocabulary.kind == "tokenizers":
         write_text(folder / JSON, vocabulary.definition)
     else:

@@ -255,8 +255,3 @@ def encoder_of(vocabulary: Any) -> Callable[[str], list[int]]:
         vocabulary.strip_accents,
         vocabulary.split_chinese,
     )
-
-
-def encode(text: str, vocabulary: Any) -> list[int]:
-    """Returns the token ids of a text, without start and end."""
-    return encoder_of(vocabulary)(text)
