@@ -293,8 +293,8 @@ def _without(config, name):
             BERT | {"num_hidden_layers": 3},
             r"has no tensor 'encoder\.layer\.2\.attention\.self\.que",
         ),
-        (BERT | {"intermediate_size": 25}, r"has the shape \(24, 16\); expected \(25, 16\)"),
-        (BERT | {"max_position_embeddings": 9}, r"has the shape \(16, 16\); expected \(9, 16\)"),
+        (BERT | {"intermediate_size": 25}, r"with the shape \(24, 16\); expected \(25, 16\)"),
+        (BERT | {"max_position_embeddings": 9}, r"with the shape \(16, 16\); expected \(9, 16\)"),
     ],
 )
 def test_unusable_configs_are_refused_without_tensorflow(config, message, tmp_path):

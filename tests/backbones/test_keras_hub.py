@@ -207,6 +207,19 @@ def test_unusable_configs_are_refused(kind, config, message, tmp_path):
         keras_hub.check(str(tmp_path), {}, Settings("english"))
 
 
+def test_weights_of_another_folder_must_have_the_same_sizes(tmp_path):
+    write_config(tmp_path / "a")
+    write_config(tmp_path / "b", config=CONFIG | {"intermediate_dim": 32})
+    write_model(tmp_path / "c", BERT)
+    name, settings = str(tmp_path / "a"), Settings("english")
+    for folder, message in {
+        "b": "has other inner than .*: 32 instead of 24",
+        "c": "contains no model of KerasHub",
+    }.items():
+        with pytest.raises(ValueError, match=rf"^model\.weights: .*{message}"):
+            keras_hub.from_folder(name, {}, settings, str(tmp_path / folder))
+
+
 def test_folders_of_hugging_face_stay_theirs(tmp_path):
     write_model(tmp_path, BERT)
     assert table.module_of(str(tmp_path)).__name__.endswith("hugging_face")

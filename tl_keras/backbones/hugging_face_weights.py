@@ -4,6 +4,7 @@ Importing this module imports neither Keras nor TensorFlow.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,20 +118,10 @@ def located(
     prefix = next((name.removesuffix(table) for name in tensors if name.endswith(table)), "")
 
     def find(name: str, *shape: int | None) -> safetensors.Tensor:
-        old = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
-        tensor = tensors.get(prefix + name) or tensors.get(prefix + old)
-        if tensor is None:
-            raise ValueError(f"{field}: {folder!r} has no tensor {prefix + name!r}")
-        fits = len(tensor.shape) == len(shape) and all(
-            expected in (None, size) for size, expected in zip(tensor.shape, shape, strict=True)
-        )
-        if not fits:
-            wanted = tuple("any" if size is None else size for size in shape)
-            raise ValueError(
-                f"{field}: {prefix + name!r} in {folder!r} has the shape {tensor.shape}; "
-                f"expected {wanted}"
-            )
-        return tensor
+        try:
+            return _find(tensors, prefix + name, shape)
+        except ValueError as error:
+            raise ValueError(f"{field}: {folder!r} {error}") from None
 
     def pair(name: str, outputs: int, inputs: int | None = None) -> list[safetensors.Tensor]:
         shape = (outputs,) if inputs is None else (outputs, inputs)
@@ -155,3 +146,27 @@ def located(
             shape = (sizes.width,) if norm else shapes.get(part, (sizes.width, sizes.width))
             located[f"layer_{i}_{part}"] = pair(family.layer.format(i) + middle, *shape)
     return located
+
+
+def _find(
+    tensors: Mapping[str, safetensors.Tensor], name: str, shape: tuple[int | None, ...]
+) -> safetensors.Tensor:
+    """Returns the tensor of a name, or of the older name that TensorFlow gave it.
+
+    Args:
+      shape: the expected shape; None for a size that may have any value.
+
+    Raises:
+      ValueError: the tensor is missing or has another shape.
+    """
+    older = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
+    tensor = tensors.get(name) or tensors.get(older)
+    if tensor is None:
+        raise ValueError(f"has no tensor {name!r}")
+    fits = len(tensor.shape) == len(shape) and all(
+        expected in (None, size) for size, expected in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits:
+        expected = tuple("any" if size is None else size for size in shape)
+        raise ValueError(f"has {name!r} with the shape {tensor.shape}; expected {expected}")
+    return tensor

@@ -220,8 +220,9 @@ def _class_of(folder: str, field: str = "model.backbone") -> tuple[str, dict[str
     config = files.config_of(folder, field)
     kind = str(config.get("registered_name")).rpartition(">")[2]
     if kind not in CLASSES or not isinstance(config.get("config"), dict):
+        contains = f"a {kind}" if "registered_name" in config else "no model of KerasHub"
         raise ValueError(
-            f"{field}: {folder!r} contains a {kind}; expected one of {', '.join(CLASSES)}"
+            f"{field}: {folder!r} contains {contains}; expected one of {', '.join(CLASSES)}"
         )
     return kind, config["config"]
 

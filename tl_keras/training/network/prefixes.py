@@ -1,6 +1,6 @@
-"""Cuts the frozen prefixes off a backbone, and measures them: their time, and how to store them.
+"""Builds the frozen prefixes of a backbone, and measures their time and rounding error.
 
-All prefixes of a backbone are computed together, in one pass over the examples.
+The activations of all prefixes are computed together, in one pass over the examples.
 """
 
 import time
