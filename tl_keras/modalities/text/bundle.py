@@ -36,8 +36,8 @@ FILES = """\
 | `Tokens.kt`, `TextClassifier.kt` | the same in Kotlin, for Android |
 """
 ONLY_PYTHON = (
-    "The code in C++ and Kotlin is for WordPiece alone. The tokeniser of this model needs the "
-    "library `tokenizers`, which is written in Rust.\n\n"
+    "This folder has code in Python alone, because the tokeniser of this model needs the library "
+    "`tokenizers`.\n\n"
 )
 ABOUT_ABSTAINING = " For a text of several windows, the model abstains if the mean is 0.5 or more."
 

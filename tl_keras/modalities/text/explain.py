@@ -32,8 +32,8 @@ from tl_keras.training.network.model import logits_of
 MISTAKES = 12
 RIGHT = 4
 SAMPLES, VIEWS = 6, 3
-# Words that are left out one by one; in a longer text, several words together. Long texts take
-# more time, so fewer of their parts are left out.
+# Bounds of the number of parts that are left out one by one. A part is a word, or several words of
+# a longer text. Long texts take more time, so they have fewer parts.
 FEWEST_PARTS, MOST_PARTS = 16, 64
 DIVIDED, PIECES = 4, 8  # The strongest parts of a long text are divided into smaller parts.
 MARKED = 8  # marked words of a text, at most
@@ -190,7 +190,7 @@ def _marks(words: Sequence[Word], changes: np.ndarray) -> list[Mark]:
 
 
 def _num_parts(length: int, settings: TextConfig) -> int:
-    """Returns into how many parts a text of `length` token ids is divided, if it is long."""
+    """Returns the largest number of parts into which a text of `length` token ids is divided."""
     window = min(length, settings.longest or length)
     return min(max(2 * MOST_VALUES // max(window, 1), FEWEST_PARTS), MOST_PARTS)
 

@@ -35,8 +35,8 @@ class Word:
 def split(text: str, encode: Callable[[str], Sequence[int]], most: int) -> list[Word]:
     """Returns the words of a text with their token ids.
 
-    The ids of all words together are those of the text, except that some tokenisers join
-    characters across words.
+    The ids of all words together are the ids of the text, unless a tokeniser joins characters of
+    neighbouring words.
 
     Args:
       encode: a tokeniser, from a text to token ids without start and end.
