@@ -6,8 +6,7 @@ passes through these steps:
 1. A character is dropped, replaced or put between spaces; the tables come from wordpiece.py.
 2. Words are the runs between spaces.
 3. For each character, a trie of the vocabulary finds the longest token that starts there.
-4. Each word is split greedily: the token at its first character, then the token that starts after
-   this one, and so on.
+4. Each word is split greedily: after each token, the longest token that starts there follows.
 """
 
 import functools
@@ -192,9 +191,7 @@ def _match(
 def _longest(
     values: tf.Tensor, begins: tf.Tensor, end: tf.Tensor, short: tf.Tensor, trie: Trie
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the longest token that starts at each character, and its length.
-
-    If no token starts at a character, the length is 0.
+    """Returns the longest token that starts at each character, and its length (0 without a token).
 
     Args:
       values: characters of all words.
