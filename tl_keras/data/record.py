@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
@@ -41,7 +42,21 @@ def write(run: Run, dataset: Dataset) -> None:
     warnings = list(dict.fromkeys(warnings))
     for line in warnings:
         logging.warning("data: %s", line)
-    content = {
+    write_json(file, _content(dataset, old, warnings))
+    counts = {name: len(dataset.splits[name]) for name in SPLITS}
+    run.add(
+        data=Counts(classes=len(dataset.classes), **counts, quarantined=len(dataset.quarantined))
+    )
+
+
+def _content(dataset: Dataset, old: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """Returns the content of `data.json`.
+
+    Args:
+      old: the content that the file has already; {} if there is none.
+      warnings: warnings besides those of the data set.
+    """
+    return {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
         "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
@@ -61,11 +76,6 @@ def write(run: Run, dataset: Dataset) -> None:
         "fingerprint": dataset.fingerprint,
         **({"objective": dataset.objective} if dataset.objective else {}),
     }
-    write_json(file, content)
-    counts = {name: len(dataset.splits[name]) for name in SPLITS}
-    run.add(
-        data=Counts(classes=len(dataset.classes), **counts, quarantined=len(dataset.quarantined))
-    )
 
 
 def _counts(dataset: Dataset, split: str) -> dict[str, int]:

@@ -260,21 +260,37 @@ def _run(
             f"{path.name} has the outputs {names}; expected an output {writing.output!r}"
         )
     answers = {split: by_name[writing.output] for split, by_name in outputs.items()}
-    last = subject.last
+    return answers, _measured(name, path, subject, writing, outputs[subject.last], longest)
+
+
+def _measured(
+    name: str,
+    path: Path,
+    subject: Subject,
+    writing: Writing,
+    outputs: dict[str, np.ndarray],
+    longest: int | None,
+) -> dict[str, Any]:
+    """Returns the measurements of a file as fields of `Exported`.
+
+    Args:
+      outputs: the outputs of the file on the split `subject.last`, by name.
+      longest: the length of the longest example that the file takes; None if it takes any.
+    """
+    last, answers = subject.last, outputs[writing.output]
     labels = subject.inputs[last].labels
     entry = {
         "path": path.name,
         "bytes": parity.num_bytes(path),
-        **writing.judged.of_file(answers[last], subject.reference[last], labels),
+        **writing.judged.of_file(answers, subject.reference[last], labels),
         "latency_ms": None,
     }
     if longest is not None:
         entry["longest"] = longest
         entry["cut"] = float(_longer(subject.inputs[last], longest).mean())
     if writing.threshold is not None and last == "test":
-        abstain = outputs[last]["abstain"]
         measure = tasks.of(writing.task, "abstain").measure
-        entry["abstain"] = measure(answers[last], abstain, labels, writing.threshold)
+        entry["abstain"] = measure(answers, outputs["abstain"], labels, writing.threshold)
     if name not in NOT_LITERT:
         content = path.read_bytes()
         entry |= {
@@ -285,4 +301,4 @@ def _run(
         }
     if name in quantise.STATIC:
         entry["float_operators"] = parity.float_operators(content)
-    return answers, entry
+    return entry

@@ -134,6 +134,7 @@ def vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
 
 
 def floats(builder: flatbuffers.Builder, value: float) -> int:
+    """Writes a FlatBuffers vector of one float and returns its offset in the builder."""
     builder.StartVector(4, 1, 4)
     builder.PrependFloat32(value)
     return builder.EndVector()
