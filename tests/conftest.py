@@ -13,6 +13,7 @@ from shapes import draw
 # garbage is collected after each large test, see `collected`.
 gc.set_threshold(500_000)
 MANY_OBJECTS = 50_000
+LARGEST = "InceptionResNetV2"  # The largest of the families' backbones.
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,8 @@ def quick_run(quick, tmp_path_factory):
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request):
     """The name and the backbone of each family in turn. Tests must not change the backbone."""
+    if request.param == LARGEST and not os.environ.get("TL_KERAS_TEST_LARGE"):
+        pytest.skip(f"TL_KERAS_TEST_LARGE is not set: {LARGEST}, of 780 layers, takes long")
     gc.freeze()  # Later collections then visit only the objects of this family.
     yield request.param, make(request.param)
     gc.collect()

@@ -97,6 +97,9 @@ def test_features_equal_those_of_keras_hub(kind, config, layers, tmp_path):
         "embeddings",
         *[f"layer_{i}" for i in range(layers)],
     ]
+    states, tokens = table.token_layers(ModelConfig(backbone=str(tmp_path)))
+    assert model.get_layer(states) is not model.get_layer(tokens)
+    assert table.auto_values(str(tmp_path), 100) == encoder.auto_values(100)
     modules = {type(operation).__module__.split(".")[0] for operation in model.operations}
     assert modules == {"keras"}  # So a saved model loads without KerasHub.
 

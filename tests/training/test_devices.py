@@ -1,12 +1,18 @@
 """Training on several devices of one machine; here, two virtual devices of the CPU."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-# TensorFlow configures its devices once per process, so each test starts its own.
-PROGRAM = """
+import pytest
+
+# TensorFlow configures its devices once per process, so the tests share another process. It reads a
+# program and its arguments per line, runs the program, and prints its fault or null.
+OTHER = """
+import json
 import sys
+import traceback
 from pathlib import Path
 import numpy as np
 from tl_keras.run.quiet import start_tensorflow
@@ -21,17 +27,35 @@ from tl_keras.config.whole import FitConfig, RunConfig
 from tl_keras.run.run import Run
 from tl_keras.training.learner import Settings, learner
 from shapes import clusters
+for line in sys.stdin:
+    program, *sys.argv[1:] = json.loads(line)
+    try:
+        exec(program, dict(globals()))
+        fault = None
+    except BaseException:
+        fault = traceback.format_exc()
+    print("fault:", json.dumps(fault), flush=True)
 """
 
 
-def run_with_two_devices(program: str, *arguments: object) -> None:
-    """Runs a program in its own process; `arguments` become `sys.argv[1:]`."""
-    line = [sys.executable, "-c", PROGRAM + program, *map(str, arguments)]
-    done = subprocess.run(line, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.fixture(scope="module")
+def run_with_two_devices():
+    """A function that runs a program in the other process; arguments become `sys.argv[1:]`."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    line, folder = [sys.executable, "-c", OTHER], Path(__file__).parents[1]
+    with subprocess.Popen(line, cwd=folder, **pipes, text=True) as process:
+
+        def run(program: str, *arguments: object) -> None:
+            words = [program, *map(str, arguments)]
+            print(json.dumps(words), file=process.stdin, flush=True)
+            fault = next((line for line in process.stdout if line.startswith("fault: ")), None)
+            assert fault == "fault: null\n", fault
+
+        yield run
+        process.stdin.close()
 
 
-def test_two_devices_train_like_one_and_keep_equal_weights(tmp_path):
+def test_two_devices_train_like_one_and_keep_equal_weights(tmp_path, run_with_two_devices):
     run_with_two_devices(
         """
 run = Run(Path(sys.argv[1]), RunConfig(data={"source": "digits"}), "pretrain")
@@ -78,7 +102,9 @@ for norm in (False, True):
     )
 
 
-def test_pretraining_on_two_devices_resumes_within_an_epoch_to_equal_bits(quick, tmp_path):
+def test_pretraining_on_two_devices_resumes_within_an_epoch_to_equal_bits(
+    quick, tmp_path, run_with_two_devices
+):
     run_with_two_devices(
         """
 import tl_keras
@@ -113,7 +139,7 @@ assert unbroken.result["devices"] == 2
     )
 
 
-def test_two_devices_learn_without_labels(tmp_path):
+def test_two_devices_learn_without_labels(tmp_path, run_with_two_devices):
     run_with_two_devices(
         """
 import tl_keras

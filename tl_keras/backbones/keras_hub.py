@@ -122,6 +122,11 @@ def block_pattern(name: str) -> str:
     return encoder.BLOCK
 
 
+def auto_values(name: str, num_train: int) -> dict[str, Any]:
+    """Returns the values of `auto` fields of `fit`, see `encoder.auto_values`."""
+    return encoder.auto_values(num_train)
+
+
 def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, Any]:
     """Returns the number of positions, and the vocabulary if it is of the kind WordPiece."""
     folder = folder_of(name)
@@ -131,6 +136,11 @@ def decided(name: str, options: Mapping[str, Value], weights: str) -> dict[str, 
     if vocabulary := _vocabulary(folder):
         decided["vocabulary"] = vocabulary
     return decided
+
+
+def token_layers(name: str, options: Mapping[str, Value]) -> tuple[str, str]:
+    """Returns the names of two layers, see `encoder.token_layers`."""
+    return encoder.token_layers(sizes_of(name, options))
 
 
 def build(

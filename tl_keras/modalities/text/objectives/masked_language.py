@@ -49,7 +49,8 @@ def check(config: Any) -> None:
         raise ValueError(
             f"model.backbone: {config.model.backbone} cannot guess hidden tokens, because the "
             "masked_language objective needs a transformer whose token vectors it knows; expected "
-            "BERT, MiniLM-L6 or a folder in Hugging Face's form"
+            "BERT, MiniLM-L6, a preset of KerasHub, or a folder in Hugging Face's or KerasHub's "
+            "form"
         )
     if config.text.augment:
         raise ValueError(
