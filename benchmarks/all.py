@@ -45,6 +45,9 @@ BENCHMARKS = {  # In this order: the quick ones first.
     ),
     "chain": ONE,
     "search_speed": ONE,
+    "text_search": ("--data={data}",),
+    "text_export": ("--data={data}",),
+    "text_students": ("--data={data}",),
     "accuracy": (*ONE, "--scratch", "0"),
     "export_quality": (
         "--data={data}",

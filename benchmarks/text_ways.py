@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import text_models
+import text_sets
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -18,20 +19,14 @@ from sklearn.pipeline import Pipeline
 from text_sets import Texts
 
 import tl_keras
-from tl_keras.config import text as configs
 from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from tl_keras.modalities.text import tokens  # noqa: E402
-from tl_keras.training.network import model as models  # noqa: E402
 
 RATES, EPOCHS = (2e-5, 1e-4, 3e-4), (3, 6, 10)  # Of the plain Keras way.
-PLAIN_VAL, PLAIN_BATCH = 0.15, 16
-LONGEST = 256  # tokens
+PLAIN_VAL = 0.15
 STRENGTHS = np.logspace(-2, 4, 13)  # C of the logistic regressions
 PAIRS = 2560  # Largest number of pairs of SetFit.
 
@@ -62,21 +57,24 @@ Answer = tuple[np.ndarray, dict[str, Any]]
 def tfidf(job: Job) -> Answer:
     """Trains a logistic regression on TF-IDF of words and pairs of words."""
     words = ("features", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True))
-    model = _searched(job, words).fit(job.train.texts, job.train.labels)
+    model = searched(job.seed, words).fit(job.train.texts, job.train.labels)
     return model.predict(job.test.texts), _facts(model)
 
 
 def frozen(job: Job) -> Answer:
     """Trains a logistic regression on the normalised, mean-pooled features of MiniLM."""
-    backbone = _backbone(job)
-    train, test = (_features(backbone, _ids(job, part.texts)) for part in (job.train, job.test))
-    model = _searched(job).fit(train, job.train.labels)
+    backbone = text_models.backbone(job.minilm)
+    train, test = (
+        _features(backbone, text_models.token_ids(job.minilm, part.texts))
+        for part in (job.train, job.test)
+    )
+    model = searched(job.seed).fit(train, job.train.labels)
     return model.predict(test), _facts(model)
 
 
-def _searched(job: Job, *before: tuple[str, Any]) -> GridSearchCV:
+def searched(seed: int, *before: tuple[str, Any]) -> GridSearchCV:
     """Returns a logistic regression, after other steps, whose C cross-validation chooses."""
-    folds = StratifiedKFold(5, shuffle=True, random_state=job.seed)
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     model = Pipeline([*before, ("regression", LogisticRegression(max_iter=2000))])
     grid = {"regression__C": STRENGTHS}
     return GridSearchCV(model, grid, cv=folds, scoring="neg_log_loss")
@@ -86,39 +84,10 @@ def _facts(model: GridSearchCV) -> dict[str, Any]:
     return {"C": float(model.best_params_["regression__C"])}
 
 
-def _backbone(job: Job) -> keras.Model:
-    table = _write_table(job)
-    fields = {"backbone": "MiniLM-L6", "weights": str(job.minilm)}
-    tree = {"data": {"source": "csv", "path": str(table), "modality": "text"}, "model": fields}
-    config = configs.from_tree(tree)
-    return models.pretrained(config.model, config.settings)
-
-
-def _ids(job: Job, texts: list[str]) -> list[np.ndarray]:
-    """Returns the token ids of each text, `(tokens,) int32`."""
-    vocabulary = tokens.of(str(job.minilm))
-    encode = tokens.encoder(str(job.minilm))
-    return [np.int32(tokens.framed(encode(text), vocabulary, LONGEST)) for text in texts]
-
-
-def _batches(ids: list[np.ndarray], labels: np.ndarray, shuffle: int | None) -> tf.data.Dataset:
-    """Returns batches of texts that are padded to the longest text of their batch."""
-    signature = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int64))
-    rows = tf.data.Dataset.from_generator(
-        lambda: zip(ids, labels, strict=True), output_signature=signature
-    )
-    if shuffle is not None:
-        rows = rows.shuffle(len(ids), seed=shuffle)
-    size = PLAIN_BATCH if shuffle is not None else 64
-    batches = rows.padded_batch(size, ([None], []))
-    count = tf.data.experimental.assert_cardinality(math.ceil(len(ids) / size))
-    return batches.apply(count).prefetch(2)
-
-
 def _outputs(model: keras.Model, ids: list[np.ndarray]) -> np.ndarray:
     """Returns the model's outputs for texts; texts of similar length share a batch."""
     order = np.argsort([len(text) for text in ids], kind="stable")
-    batches = _batches([ids[i] for i in order], np.zeros(len(ids), np.int64), None)
+    batches = text_models.batches([ids[i] for i in order], np.zeros(len(ids), np.int64), None)
     outputs = model.predict(batches, verbose=0)
     return outputs[np.argsort(order)]
 
@@ -130,18 +99,23 @@ def _features(backbone: keras.Model, ids: list[np.ndarray]) -> np.ndarray:
 
 def plain(job: Job) -> Answer:
     """Trains all layers with AdamW; learning rate and epochs have the best validation accuracy."""
-    ids, test = _ids(job, job.train.texts), _ids(job, job.test.texts)
+    ids, test = (
+        text_models.token_ids(job.minilm, job.train.texts),
+        text_models.token_ids(job.minilm, job.test.texts),
+    )
     train_rows, val_rows = _validation(job)
     best: Any = None
     for rate in RATES:
         keras.utils.set_random_seed(job.seed)
-        backbone = _backbone(job)
+        backbone = text_models.backbone(job.minilm)
         outputs = keras.layers.Dense(len(job.classes))(backbone.output)
         model = keras.Model(backbone.input, outputs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(rate), loss, metrics=["accuracy"])
-        data = _batches([ids[i] for i in train_rows], job.train.labels[train_rows], job.seed)
-        val = _batches([ids[i] for i in val_rows], job.train.labels[val_rows], None)
+        data = text_models.batches(
+            [ids[i] for i in train_rows], job.train.labels[train_rows], job.seed
+        )
+        val = text_models.batches([ids[i] for i in val_rows], job.train.labels[val_rows], None)
         trained = 0
         for epochs in EPOCHS:  # At a constant rate, fewer epochs are the start of more epochs.
             model.fit(data, initial_epoch=trained, epochs=epochs, verbose=0)
@@ -170,8 +144,7 @@ def _validation(job: Job) -> tuple[np.ndarray, np.ndarray]:
 def ours(job: Job) -> Answer:
     """Runs tl_keras.cross_validate with its defaults; the final model is exported and proved."""
     tree = {
-        "data": {"source": "csv", "path": str(_write_table(job)), "modality": "text"},
-        "model": {"backbone": "MiniLM-L6", "weights": str(job.minilm)},
+        **text_models.config(_write_table(job), job.minilm),
         "export": {"formats": ["float32"]},
         "cache": {"path": str(job.folder / "cache")},
         "seed": job.seed,
@@ -210,12 +183,7 @@ def _fold_candidates(workdir: Path) -> list[dict[str, Any]]:
 def _write_table(job: Job) -> Path:
     """Writes the labelled texts, and the texts to test, and returns the path of the table."""
     path = job.folder / "texts.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label", "split"])
-        for split, part in (("train", job.train), ("test", job.test)):
-            for text, label in zip(part.texts, part.labels, strict=True):
-                writer.writerow([text, job.classes[label], split])
+    text_sets.write_splits({"train": job.train, "test": job.test}, job.classes, path)
     return path
 
 

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
 PAGES = ROOT / "docs" / "measured"
 # What the benchmarks share, or import only to measure.
-MODULES = ("image_sets", "page", "paired", "text_sets", "text_setfit", "text_ways")
+MODULES = (
+    *("image_sets", "page", "paired", "search_sides"),
+    *("text_models", "text_sets", "text_setfit", "text_ways"),
+)
 BENCHMARKS = sorted(
     path.stem for path in SCRIPTS.glob("*.py") if path.stem not in (*MODULES, "all")
 )
