@@ -171,6 +171,7 @@ def test_other_separators_are_named_with_a_command_that_helps(tmp_path, mark):
     [
         (GOOD.encode("utf-16"), "it is in UTF-16; save it as CSV UTF-8"),
         (GOOD.encode("utf-16-le"), "its header has null bytes, as in UTF-16"),
+        ("text,label\né,x\n".encode("utf-16-le"), "it has null bytes, as in UTF-16 or in a binary"),
         (b"PK\x03\x04\0\0" + bytes(50), "it is an Excel workbook or a ZIP archive"),
         (b"text,label\na,x\nK\xe4fer,y\n", "line 3 has the byte 0xe4, which is 'ä' in Latin-1"),
         (b"text,label\n\x81,y\n", "line 2 has the byte 0x81; save it as CSV UTF-8"),
@@ -179,6 +180,11 @@ def test_other_separators_are_named_with_a_command_that_helps(tmp_path, mark):
 def test_other_encodings_are_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=f"{WHERE} is not a CSV file in UTF-8: {message}"):
         listed(tmp_path, content)
+
+
+def test_empty_rows_above_the_header_are_left_out(tmp_path):
+    listing = listed(tmp_path, '\n,\ntext,label\n"a, b",x\n\nc,y\n')
+    assert rows(listing) == [("row 4", "x", "", ""), ("row 6", "y", "", "")]
 
 
 def test_the_command_that_converts_latin_1_helps(tmp_path):
@@ -261,18 +267,22 @@ def test_bad_lines_are_left_out_with_their_numbers(tmp_path):
     good = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(10)]
     bad = ['{"text": "a", "label"', "[1]", '{"text": "\\ud800", "label": "a"}', "9" * 5000]
     bad.append('{"text": "a", "Text": "b", "label": "a"}')
+    bad.append('{"text": "a", "label": "a", "more": [{"x": "\\ud800"}]}')
+    bad.append('{"text": "a", "label": "a", "\\udfff": 1}')
+    bad.append('{"text": "a", "label": ' + "[" * 9000 + "]" * 9000 + "}")
     text = lines(*good, *bad, {"text": ["a", "list"], "label": "a"}).encode()
     listing = listed(tmp_path, text + b'{"text": "\xe4", "label": "a"}\n', "data.jsonl")
     found = reasons(listing)
     assert len(listing.files) == 10
-    assert list(found) == [f"line {i}" for i in (11, 12, 13, 14, 15, 17, 16)]
+    assert list(found) == [f"line {i}" for i in (*range(11, 19), 20, 19)]
     assert found["line 11"].startswith("not JSON: Expecting ':' delimiter at column")
     assert found["line 12"] == "not a JSON object, but a list"
-    assert "lone surrogate" in found["line 13"]
-    assert found["line 14"].startswith("not JSON that can be read")
+    assert all("lone surrogate" in found[f"line {i}"] for i in (13, 16, 17))
+    assert found["line 14"] == "not JSON that can be read: a number has too many digits"
+    assert found["line 18"] == "not JSON that can be read: too many brackets inside each other"
     assert found["line 15"].startswith("has the key 'text' twice")
-    assert found["line 16"] == "the value of 'text' is a list or an object; expected a string"
-    assert found["line 17"].startswith("not UTF-8: byte 0xe4 at position")
+    assert found["line 19"] == "the value of 'text' is a list or an object; expected a string"
+    assert found["line 20"].startswith("not UTF-8: byte 0xe4 at position")
     assert all(entry.is_bad for entry in listing.quarantined)
 
 

@@ -64,7 +64,7 @@ def refuse_more_cells(file: Path, row: Sequence[str], number: int, line: int) ->
 
 def of_encoding(file: Path) -> ValueError:
     """Returns the error for a file that is not UTF-8."""
-    what, advice = _start(file), SAVE
+    what, advice = _start(file) or _null_bytes(file), SAVE
     if not what:
         number, error = _first_not_utf8(file)
         byte = error.object[error.start : error.start + 1]
@@ -112,6 +112,13 @@ def _start(file: Path) -> str:
     with file.open("rb") as stream:
         start = stream.read(4)
     return next((what for first, what in STARTS.items() if start.startswith(first)), "")
+
+
+def _null_bytes(file: Path) -> str:
+    """Returns that a file is no text in an encoding of single bytes; "" if it may be one."""
+    with file.open("rb") as stream:
+        start = stream.read(512)
+    return "it has null bytes, as in UTF-16 or in a binary file" if b"\0" in start else ""
 
 
 def _first_not_utf8(file: Path) -> tuple[int, UnicodeDecodeError]:

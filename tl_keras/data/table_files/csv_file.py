@@ -12,7 +12,7 @@ from tl_keras.data.table_files.json_lines import Parts
 def read(file: Path) -> Parts:
     """Returns columns, cells, numbers, nested and bad, as in `table.Table`.
 
-    Empty rows are left out. A missing cell at the end of a row is "".
+    Empty rows are left out, also above the header. A missing cell at the end of a row is "".
 
     Raises:
       ValueError: the file is not CSV in UTF-8, or a row has more cells than the header.
@@ -21,7 +21,10 @@ def read(file: Path) -> Parts:
     try:
         with _long_cells(), file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
-            header = next(reader, [])
+            filled = (
+                entry for entry in enumerate(reader, start=1) if any(map(str.strip, entry[1]))
+            )
+            number, header = next(filled, (1, []))
             csv_faults.check_header(file, header)
             columns = [name.strip().lower() for name in header]
             numbers: list[int] = []
@@ -29,7 +32,7 @@ def read(file: Path) -> Parts:
             if csv_faults.separator(columns):  # The columns and cells are not known.
                 return columns, dict(zip(columns, cells, strict=True)), [], {}, []
             shared: dict[str, str] = {}
-            number, line = 2, reader.line_num + 1
+            number, line = number + 1, reader.line_num + 1
             for row in reader:
                 if any(row[len(columns) :]):
                     csv_faults.refuse_more_cells(file, row, number, line)

@@ -72,11 +72,13 @@ def _object(line: bytes, number: int) -> dict[str, Any] | None:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON that can be read: {error}") from None
+    except RecursionError:
+        raise ValueError("not JSON that can be read: too many brackets inside each other") from None
+    except ValueError:  # Python's limit on the digits of a number.
+        raise ValueError("not JSON that can be read: a number has too many digits") from None
     if not isinstance(values, dict):
         raise ValueError(f"not a JSON object, but a {type(values).__name__}")
-    if SURROGATE.search("".join(value for value in values.values() if isinstance(value, str))):
+    if SURROGATE.search("".join([*values, *map(_as_text, values.values())])):
         raise ValueError("has half a character (a lone surrogate), which is not Unicode text")
     named = {name.strip().lower(): value for name, value in values.items()}
     if len(named) < len(values):
