@@ -153,6 +153,12 @@ def test_a_class_that_is_too_small_is_refused(tmp_path, loaded, count):
         loaded(root)
 
 
+def test_the_first_of_many_classes_that_are_too_small_is_named(tmp_path, loaded):
+    message = "class 'a' has 1 readable image, but none in train; .*; 2 other classes have the same"
+    with pytest.raises(ValueError, match=message):
+        loaded(fill(tmp_path / "root", {"a": 1, "b": 1, "c": 1}))
+
+
 def test_a_class_whose_files_are_all_bad_is_refused(tmp_path, loaded):
     root = fill(tmp_path / "root", {"a": 50})
     (root / "b").mkdir()

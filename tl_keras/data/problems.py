@@ -36,9 +36,9 @@ def of_splits(
 ) -> Iterator[str]:
     """Yields messages about splits that are empty or lack a class.
 
-    If train is empty, the only message says so. Otherwise, there is one message for each of train
-    and val in which a class has no examples, and one if `data.test` asks for test examples but none
-    are left.
+    If the data have no examples for train, the only message says so. Otherwise, there is one
+    message for each of train and val in which a class has no examples, and one if `data.test` asks
+    for test examples but none are left.
 
     Args:
       answers: the names of the classes; empty for tasks such as regression, whose answers have no
@@ -48,7 +48,9 @@ def of_splits(
     """
     noun, nouns = modalities.nouns(config.modality)
     one, many = tasks.of(config.task, "names").NOUNS
-    if not splits["train"]:
+    # Without splits of its own, a data set lacks train because each class is too small.
+    too_small = bool(answers) and not given and any(splits.values())
+    if not splits["train"] and not too_small:
         of_each = f" of each {one}" if answers else ""
         yield (
             f"data: train has no readable {noun}; expected {nouns}{of_each} in train/, or CSV rows "
