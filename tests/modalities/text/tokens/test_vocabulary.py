@@ -244,6 +244,10 @@ def test_a_file_that_is_too_large_is_refused(tmp_path):
 MODEL = {"type": "WordLevel", "vocab": {"<pad>": 0, "<unk>": 1, "a": 2}, "unk_token": "<unk>"}
 
 
+# A regular expression that takes exponential time.
+SLOW = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+
+
 def word_list(**changes):
     return {"version": "1.0", "model": MODEL | changes}
 
@@ -265,6 +269,8 @@ def word_list(**changes):
         (word_list(vocab=[[]], type="Unigram"), "expected tokens with an id each"),
         ({**word_list(), "added_tokens": [{"id": 3}]}, "expected tokens with an id each"),
         ({**word_list(), "normalizer": {"type": "Magic"}}, "that `tokenizers` reads; received"),
+        (word_list(unk_token="gone"), "the tokeniser fails on the text '\\U0010fffd"),
+        ({**word_list(), "pre_tokenizer": SLOW}, "the tokeniser fails on the text 'aaaaaaaaaa"),
         (
             {
                 **word_list(),
@@ -289,6 +295,15 @@ def test_damaged_tokenisers_are_refused(tmp_path, content, words):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / "tokenizer.json").write_text(text)
     assert f"{tmp_path / 'tokenizer.json'}" in (said := message(tmp_path)) and words in said
+
+
+def test_a_text_on_which_a_tokeniser_fails_is_named(tmp_path):
+    slow = {**SLOW, "pattern": {"Regex": "(b+)+$"}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**word_list(), "pre_tokenizer": slow}))
+    encode = tokens.encoder_of(vocabulary.read(str(tmp_path)))
+    assert encode("a")
+    with pytest.raises(ValueError, match=r"^text\.vocabulary: .* the text 'b{40}\.\.\.': "):
+        encode("b" * 100 + "!")
 
 
 @pytest.mark.parametrize("kind", ["bytes", "BPE", "Unigram"])

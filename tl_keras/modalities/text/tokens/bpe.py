@@ -8,6 +8,9 @@ from typing import Any
 from tl_keras.modalities.text.tokens.definition import Vocabulary
 
 SURROGATES = re.compile("[\ud800-\udfff]")
+# Texts on which faulty tokenisers fail: characters that no vocabulary has, and long runs, for which
+# some regular expressions take exponential time.
+PROBES = ("\U0010fffd \u0378", *(f"{character * 100}\u0378" for character in "a 1.\n"))
 WORD_STARTS = re.compile("[\u2581\u0120]")  # Signs of SentencePiece and of GPT-2.
 
 
@@ -20,7 +23,7 @@ def check(definition: str, kind: str, file: str) -> None:
       file: the path of the file, for messages.
 
     Raises:
-      ValueError: `tokenizers` is not installed, or refuses the tokeniser.
+      ValueError: `tokenizers` is not installed, refuses the tokeniser, or fails on a text.
     """
     try:
         import tokenizers
@@ -30,12 +33,14 @@ def check(definition: str, kind: str, file: str) -> None:
             "install it: pip install 'tl-keras[text]'"
         ) from None
     try:
-        tokenizers.Tokenizer.from_str(definition)
+        tokenizer = tokenizers.Tokenizer.from_str(definition)
     except Exception as error:  # `tokenizers` raises no class of its own.
         raise ValueError(
             f"text.vocabulary: {file}: expected a {kind} tokeniser that `tokenizers` reads; "
             f"received: {error}"
         ) from None
+    for text in PROBES:
+        _rows(tokenizer, text, file)
 
 
 @functools.lru_cache(maxsize=8)
@@ -52,9 +57,32 @@ def encoder_of(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     def encode(text: str) -> list[int]:
         # Python's strings may have halves of surrogate pairs, which UTF-8 cannot express.
         text = SURROGATES.sub("\ufffd", text)
-        return [ids[row] for row in tokenizer.encode(text, add_special_tokens=False).ids]
+        return [ids[row] for row in _rows(tokenizer, text, "tokenizer.json")]
 
     return encode
+
+
+def _rows(tokenizer: Any, text: str, file: str) -> list[int]:
+    """Returns the rows of the tokens of a text.
+
+    Args:
+      file: the file of the tokeniser, for the message.
+
+    Raises:
+      ValueError: `tokenizers` fails on the text.
+    """
+    try:
+        rows: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    except BaseException as error:
+        # A panic of Rust code is not an `Exception`.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        start = repr(text if len(text) <= 40 else f"{text[:40]}...")
+        raise ValueError(
+            f"text.vocabulary: {file}: the tokeniser fails on the text {start}: {error}; use the "
+            "file that belongs to the weights"
+        ) from None
+    return rows
 
 
 @functools.lru_cache(maxsize=8)
