@@ -133,6 +133,17 @@ def test_another_pooling_has_to_be_replaced(tmp_path):
     _pretrained(tmp_path, options={"pooling": "mean"})
 
 
+def test_pooling_lies_inside_the_folder(tmp_path):
+    folder = tmp_path / "model"
+    arrays = write_model(folder, BERT)
+    (tmp_path / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (folder / "modules.json").write_text('[{"path": "..", "type": "a.Pooling"}]')
+    with pytest.raises(ValueError, match="was trained with no pooling mode"):
+        _pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(BERT | {"pooling_mode_mean_tokens": True}))
+    _check_features(_pretrained(folder), BERT, arrays, folder, "mean")
+
+
 def test_a_folder_decides_vocabulary_and_length(tmp_path):
     write_model(tmp_path, ROBERTA, SWAPPED)
     config = ModelConfig(backbone=tmp_path)
@@ -302,6 +313,25 @@ def test_unusable_configs_are_refused_without_tensorflow(config, message, tmp_pa
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=rf"^model\.backbone: .*{message}"):
         hugging_face.check(str(tmp_path), {}, Settings(str(tmp_path)))
+
+
+def test_a_table_and_a_vocabulary_of_other_sizes_are_refused_without_tensorflow(tmp_path):
+    write_model(tmp_path, BERT)
+    write_vocabulary(tmp_path, (*WORDS, "unheard"))
+    config, settings = ModelConfig(backbone=str(tmp_path)), Settings(str(tmp_path))
+    with pytest.raises(ValueError, match="table has 33 tokens, the vocabulary has 34"):
+        table.check(config, settings)
+    (tmp_path / "vocab.txt").unlink()
+    with pytest.raises(ValueError, match="has no vocabulary; expected vocab.txt"):
+        table.check(config, settings)
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    arrays = write_model(tmp_path, BERT)
+    name = "embeddings.token_type_embeddings.weight"
+    write_safetensors(tmp_path / "model.safetensors", arrays | {name: arrays[name][:0]})
+    with pytest.raises(ValueError, match=r"the shape \(0, 16\); expected \('at least 1', 16\)"):
+        table.check(ModelConfig(backbone=str(tmp_path)), Settings(str(tmp_path)))
 
 
 def test_damaged_files_are_refused(tmp_path):

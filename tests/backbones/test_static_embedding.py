@@ -190,6 +190,9 @@ def test_weights_of_an_earlier_run_decide_the_vocabulary(tmp_path):
     [
         ({"other": ROWS}, r"has no matrix 'embeddings'; .* Model2Vec; received other"),
         ({"embeddings": ROWS[0]}, r"has no matrix 'embeddings'"),
+        ({"embeddings": ROWS[:, :0]}, r"with the shape \(33, 0\); expected \(tokens, dimensions\)"),
+        ({"embeddings": np.zeros((33, 16_385))}, r"with 1\.\.16384 dimensions"),
+        ({"embeddings": ROWS, "mapping": np.zeros((33, 1))}, r"'mapping' with the shape \(33, 1\)"),
         ({"embeddings": ROWS[:-1]}, r"was trained with another vocabulary"),
         (
             {"embeddings": ROWS, "mapping": np.full(33, 33.0)},

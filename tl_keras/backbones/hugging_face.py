@@ -27,16 +27,20 @@ def check(
 
     Raises:
       ValueError: a file is missing or damaged, the model is of another kind, an option is unknown
-        or outside its range, `text.length` is too large, or the weights of an earlier run were
-        trained with another vocabulary than `text.vocabulary`.
+        or outside its range, `text.length` is too large, or the weights of the folder or of an
+        earlier run were trained with another vocabulary than `text.vocabulary`.
     """
     check_options(name, options, options_of(name))
     sizes = files.sizes_of(name, options)
-    if weights == "own":
-        hugging_face_weights.located(name, sizes, files.family_of(name), "model.backbone")
     if settings is not None:
         files.check_length(name, settings, sizes.positions)
         run_vocabulary.check(settings, weights)
+    if weights == "own":
+        located = hugging_face_weights.located
+        tensors = located(name, sizes, files.family_of(name), "model.backbone")
+        if settings is not None:
+            num_rows = tensors["embeddings_tokens"][0].shape[0]
+            hugging_face_weights.rows_of(name, num_rows, settings, "model.backbone")
 
 
 def options_of(name: str) -> Mapping[str, Option]:

@@ -249,7 +249,7 @@ def pooling_of(folder: str, field: str = "model.backbone") -> str:
     for module in modules if isinstance(modules, list) else ():
         if isinstance(module, dict) and str(module.get("type", "")).endswith("Pooling"):
             # The folder of this module lies inside of the model's folder, whatever `path` says.
-            part = Path(str(module.get("path", ""))).name
+            part = Path(os.path.normpath(f"/{module.get('path', '')}")).name
             config = config_of(os.path.join(folder, part), field)
             modes = [
                 key for key, value in config.items() if key.startswith("pooling_mode_") and value

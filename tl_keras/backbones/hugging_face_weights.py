@@ -154,7 +154,7 @@ def _find(
     """Returns the tensor of a name, or of the older name that TensorFlow gave it.
 
     Args:
-      shape: the expected shape; None for a size that may have any value.
+      shape: the expected shape; None for a size that may be any number from 1.
 
     Raises:
       ValueError: the tensor is missing or has another shape.
@@ -164,9 +164,10 @@ def _find(
     if tensor is None:
         raise ValueError(f"has no tensor {name!r}")
     fits = len(tensor.shape) == len(shape) and all(
-        expected in (None, size) for size, expected in zip(tensor.shape, shape, strict=True)
+        size == expected or expected is None and size > 0
+        for size, expected in zip(tensor.shape, shape, strict=True)
     )
     if not fits:
-        expected = tuple("any" if size is None else size for size in shape)
+        expected = tuple("at least 1" if size is None else size for size in shape)
         raise ValueError(f"has {name!r} with the shape {tensor.shape}; expected {expected}")
     return tensor

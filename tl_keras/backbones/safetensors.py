@@ -77,6 +77,8 @@ def read_header(file: Path) -> dict[str, Tensor]:
         header = stream.read(length)
     try:
         entries = json.loads(header)
+        if not isinstance(entries, dict):
+            raise ValueError("its header is not a JSON object")
         entries.pop("__metadata__", None)
         return {
             name: _tensor(file, entry, 8 + length, size - 8 - length)

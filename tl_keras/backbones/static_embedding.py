@@ -30,6 +30,7 @@ MODALITY = "text"
 VOCABULARY = "english"
 EMBEDDED = "minilm_words.npz"  # `table` int8 (tokens, dimensions), and `scale` float32 per row
 DIMENSIONS = 128  # of the embedded table, and the default
+WIDEST = 16_384  # dimensions of a folder's table
 LONGEST = 8192  # tokens; the model takes any number, but longer texts gain nothing
 TABLE = "embeddings_tokens"
 
@@ -41,11 +42,15 @@ def check(
 
     Raises:
       ValueError: an option is unknown or outside its range, the folder has no table, or the weights
-        of an earlier run were trained with another vocabulary than `text.vocabulary`.
+        of the folder or of an earlier run were trained with another vocabulary than
+        `text.vocabulary`.
     """
     check_options(name, options, options_of(name))
     if weights == "own":
-        _table_of(name, "model.backbone")
+        tensors = _table_of(name, "model.backbone")
+        if settings is not None:
+            num_rows = tensors.get("mapping", tensors["embeddings"]).shape[0]
+            hugging_face_weights.rows_of(name, num_rows, settings, "model.backbone")
     if settings is not None:
         run_vocabulary.check(settings, weights)
     dimensions = options.get("dimensions", DIMENSIONS)
@@ -209,5 +214,16 @@ def _table_of(folder: str, field: str) -> dict[str, safetensors.Tensor]:
         raise ValueError(
             f"{field}: {os.path.join(folder, 'model.safetensors')!r} has no matrix 'embeddings'; "
             f"expected a folder in the form of Model2Vec; received {', '.join([*tensors][:5])}"
+        )
+    rows, dimensions = tensors["embeddings"].shape
+    if not (rows and 1 <= dimensions <= WIDEST):
+        raise ValueError(
+            f"{field}: {folder!r} has 'embeddings' with the shape {(rows, dimensions)}; expected "
+            f"(tokens, dimensions), with 1..{WIDEST} dimensions"
+        )
+    mapping = tensors.get("mapping")
+    if mapping is not None and len(mapping.shape) != 1:
+        raise ValueError(
+            f"{field}: {folder!r} has 'mapping' with the shape {mapping.shape}; expected (tokens,)"
         )
     return tensors
