@@ -81,7 +81,8 @@ def arrays_of(config: dict, seed: int = 0) -> dict[str, np.ndarray]:
     def norm(name, size):
         arrays[f"{name}.weight"], arrays[f"{name}.bias"] = 1 + random(size), random(size)
 
-    arrays["embeddings.word_embeddings.weight"] = random(len(WORDS), table)
+    num_tokens = config.get("vocab_size", len(WORDS))
+    arrays["embeddings.word_embeddings.weight"] = random(num_tokens, table)
     positions = config["max_position_embeddings"]
     arrays["embeddings.position_embeddings.weight"] = random(positions, table)
     if not distilled:
