@@ -37,7 +37,8 @@ def recorded(run: Run) -> dict[str, Any]:
     """Returns the content of `data.json` of a run.
 
     Raises:
-      ValueError: the run has no `data.json`, for example because it is a job inside another run.
+      ValueError: the run has no `data.json`, for example because it is a job inside another run;
+        or the file is damaged.
     """
     file = run.workdir / "data.json"
     if not file.is_file():
@@ -51,7 +52,13 @@ def recorded(run: Run) -> dict[str, Any]:
             f"{folder} is a {run.pipeline}, which is part of another run and has no data.json; "
             f"expected the folder of the whole run{_containing(run)}"
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not {"classes", "root", "digests"} <= content.keys():
+        raise ValueError(f"--workdir: {str(file)!r} is damaged; restore it, or choose another run")
+    return content
 
 
 def _containing(run: Run) -> str:

@@ -73,7 +73,8 @@ def _csv_columns(path: Path) -> tuple[list[str], list[str]]:
     """Returns the columns of a CSV file, and the first cells of its column `path`."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(io.StringIO(stream.read(START), newline=""))
-        columns = [name.strip().lower() for name in next(rows, [])]
+        filled = (row for row in rows if any(map(str.strip, row)))
+        columns = [name.strip().lower() for name in next(filled, [])]
         if "path" in columns:
             place = columns.index("path")
             return columns, [row[place] for row in islice(rows, LOOKED_AT) if place < len(row)]

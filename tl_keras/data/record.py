@@ -9,10 +9,11 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import changed_since
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.wording import number_of
-from tl_keras.modalities import nouns
+from tl_keras.modalities import nouns, part
 from tl_keras.run.files import write_json
 from tl_keras.run.lineage import learned_without_labels, trained_before
 from tl_keras.run.result.training import Counts
@@ -23,8 +24,8 @@ def write(run: Run, dataset: Dataset) -> None:
     """Writes a run's `data.json`, and adds the numbers of examples to its `result.json`.
 
     Raises:
-      ValueError: the data have changed since the run started, or the run's initial weights were
-        trained on examples of the validation or test set.
+      ValueError: the data or the vocabulary of texts have changed since the run started, or the
+        run's initial weights were trained on examples of the validation or test set.
     """
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -38,15 +39,39 @@ def write(run: Run, dataset: Dataset) -> None:
     configs = [*space.first_trials(run.config)]
     if run.config.parallel.student is not None:
         configs.append(run.config.of_students)
+    preparation = _preparation(run, configs, old.get("preparation", []))
     warnings = [line for config in configs for line in refuse_leaks(dataset, config.model)]
     warnings = list(dict.fromkeys(warnings))
     for line in warnings:
         logging.warning("data: %s", line)
-    write_json(file, _content(dataset, old, warnings))
+    write_json(file, {**_content(dataset, old, warnings), "preparation": preparation})
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     run.add(
         data=Counts(classes=len(dataset.classes), **counts, quarantined=len(dataset.quarantined))
     )
+
+
+def _preparation(
+    run: Run, configs: Sequence[RunConfig], earlier: Sequence[dict[str, str]]
+) -> list[dict[str, str]]:
+    """Returns the digests of files that the preparation of examples needs, for each config.
+
+    Args:
+      earlier: the digests when the run started; may be empty.
+
+    Raises:
+      ValueError: such a file has changed since the run started.
+    """
+    digests = [part(c.modality, "prepare").unchanging(c.settings) for c in configs]
+    for config, now, before in zip(configs, digests, earlier, strict=False):
+        for name in now:
+            if before.get(name, now[name]) != now[name]:
+                raise ValueError(
+                    f"{config.modality}.{name}: {getattr(config.settings, name)!r} has changed "
+                    f"since the run in {str(run.workdir)!r} started; restore it, or choose another "
+                    "--workdir"
+                )
+    return digests
 
 
 def _content(dataset: Dataset, old: dict[str, Any], warnings: list[str]) -> dict[str, Any]:

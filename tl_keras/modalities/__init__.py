@@ -80,6 +80,8 @@ prepare: deterministic preparation, the same for training, evaluation and servin
                                 needs besides the settings, such as a vocabulary
   by(settings)                  a dict of everything else that affects a prepared example, such as
                                 versions of libraries
+  unchanging(settings)          {name: digest} of the files that fields of `settings` name, and that
+                                must not change before the run is finished
 
 augment: random augmentation.
   num_columns(operations)       number of random numbers in [0, 1) that one view needs

@@ -79,6 +79,7 @@ def trained(
         if not isinstance(model, Path):
             with replacing(file) as temporary:
                 model.save(temporary)
+    if backbone is not None or run.result is None:  # A run may have been killed before this line.
         prepare = part(run.config.modality, "prepare")
         prepare.keep(as_trained(run).config.settings, run.workdir)
     return models.load(file)

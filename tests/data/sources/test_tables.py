@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from tl_keras.config import detect
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import contents
 from tl_keras.data import load as loading
@@ -185,6 +186,8 @@ def test_other_encodings_are_named(tmp_path, content, message):
 def test_empty_rows_above_the_header_are_left_out(tmp_path):
     listing = listed(tmp_path, '\n,\ntext,label\n"a, b",x\n\nc,y\n')
     assert rows(listing) == [("row 4", "x", "", ""), ("row 6", "y", "", "")]
+    data = {"source": "csv", "path": str(listing.root)}
+    assert detect.modality_of(data) == "text"
 
 
 def test_the_command_that_converts_latin_1_helps(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import tl_keras
 from tl_keras import cli
 from tl_keras.modalities.text.drawn import intents
+from tl_keras.modalities.text.tokens import vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,47 @@ def test_a_report_without_the_data_still_shows_the_marked_words(run, tmp_path):
     (copy / "data.json").write_text(json.dumps({**data, "root": str(tmp_path / "lost.csv")}))
     html = tl_keras.report(copy).read_text(encoding="utf-8")
     assert '<mark class="for"' in html
+
+
+def test_a_changed_file_of_the_run_is_named(run, tmp_path):
+    copy = shutil.copytree(run.workdir, tmp_path / "run")
+    words = copy / "vocabulary/vocab.txt"
+    words.write_text(words.read_text(encoding="utf-8").replace("\nthank\n", "\nthanc\n"))
+    with pytest.raises(ValueError, match="vocab.txt or .* has changed since tl_keras wrote it"):
+        tl_keras.predict(copy, "thank you")
+    (copy / "data.json").write_text("{}")
+    with pytest.raises(ValueError, match="data.json' is damaged; restore it"):
+        tl_keras.predict(copy, "thank you")
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_continues_with_the_vocabulary_with_which_it_began(tmp_path, monkeypatch):
+    def kill(*_):
+        raise Killed
+
+    own = tmp_path / "own"
+    vocabulary.write(vocabulary.read("english"), own)
+    (own / "digest.txt").unlink()
+    tree = {
+        "data": {"source": "intents"},
+        "text": {"vocabulary": str(own)},
+        "model": {"backbone": "StaticEmbedding", "weights": "none", "options": {"dimensions": 16}},
+        "fit": {"epochs": 1},
+        "export": {"formats": ["float32"]},
+    }
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("tl_keras.modalities.text.prepare.keep", kill)
+        tl_keras.finetune(tree, tmp_path / "run")
+    assert not (tmp_path / "run/vocabulary").exists()
+    words = (own / "vocab.txt").read_text(encoding="utf-8")
+    (own / "vocab.txt").write_text(words.replace("\nthank\n", "\nthanc\n"), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"^text\.vocabulary: '.*own' has changed since the run in"
+    ):
+        tl_keras.finetune(tree, tmp_path / "run")
+    (own / "vocab.txt").write_text(words, encoding="utf-8")
+    tl_keras.finetune(tree, tmp_path / "run")
+    assert vocabulary.read(str(tmp_path / "run/vocabulary")) == vocabulary.read("english")

@@ -14,6 +14,10 @@ def by(settings):
     return {}
 
 
+def unchanging(settings):
+    return {}
+
+
 def decoder(checked, settings, fraction):
     return lambda i, content: _read(content, settings)
 

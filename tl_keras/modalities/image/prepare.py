@@ -28,6 +28,11 @@ def by(settings: ImageConfig) -> dict[str, str]:
     return {"pillow": PIL.__version__}
 
 
+def unchanging(settings: ImageConfig) -> dict[str, str]:
+    """Returns no digests: the preparation of images reads no files besides them."""
+    return {}
+
+
 class Kind(NamedTuple):
     """How a file is decoded: by `jpeg`, `png` or `pillow`, and at 1 / `ratio` of its size."""
 

@@ -30,6 +30,11 @@ def by(settings: TextConfig) -> dict[str, str]:
     return {"vocabulary": tokens.of(settings.vocabulary).digest}
 
 
+def unchanging(settings: TextConfig) -> dict[str, str]:
+    """Returns the digest of the vocabulary, since other ids would not fit what is trained."""
+    return by(settings)
+
+
 def decoder(
     checked: Sequence[Checked], settings: TextConfig, fraction: bool
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -108,6 +108,24 @@ def test_a_written_vocabulary_is_read_back(tmp_path, location):
     assert [encode(text) for text in TEXTS] == [tokens.encoder(place)(text) for text in TEXTS]
 
 
+@pytest.mark.parametrize("file", ["vocab.txt", "tokenizer_config.json"])
+def test_a_change_of_a_written_vocabulary_is_noticed(tmp_path, file):
+    words = vocabulary.read(str(folder_of(tmp_path / "own", [*SPECIAL, "one", "two"])))
+    folder = tmp_path / "written"
+    vocabulary.write(words, folder)
+    text = (folder / file).read_text()
+    changed = text.replace("one\ntwo", "two\none").replace(
+        'lower_case": true', 'lower_case": false'
+    )
+    assert changed != text
+    (folder / file).write_text(changed)
+    assert "has changed since tl_keras wrote it" in message(folder)
+    (folder / "digest.txt").unlink()
+    assert vocabulary.read(str(folder)).digest != words.digest
+    vocabulary.write(words, folder)
+    assert vocabulary.read(str(folder)) == words
+
+
 def test_everything_that_decides_ids_is_in_the_digest():
     english = vocabulary.read("english")
     changes = {

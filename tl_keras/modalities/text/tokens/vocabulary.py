@@ -4,6 +4,7 @@ A location is a string: `english`, or the path of a folder, of vocab.txt or of t
 module imports neither NumPy nor TensorFlow.
 """
 
+import dataclasses
 import functools
 import gzip
 import importlib.resources
@@ -20,6 +21,7 @@ __all__ = ["EMBEDDED", "FIELD", "Vocabulary", "file_of", "read", "write"]
 # Vocabularies inside the package: the file in tl_keras/embedded. embedded/README.md has its origin.
 EMBEDDED = {"english": "english.txt.gz"}
 VOCAB, JSON, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+DIGEST = "digest.txt"  # SHA-256 of a vocabulary that `write` wrote, by which changes are noticed
 # Files of other tokenisers, which `transformers` can convert.
 FOREIGN = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "vocab.json")
 LARGEST = 200_000_000  # bytes; tokenizer.json of 250,000 tokens has 17 MB
@@ -42,7 +44,8 @@ def read(location: str) -> Vocabulary:
     if location in EMBEDDED:
         return _read(location, ())
     file = file_of(location)
-    files = [path for path in (file, file.with_name(CONFIG)) if path.is_file()]
+    files = [file, *map(file.with_name, (CONFIG, DIGEST))]
+    files = [path for path in files if path.is_file()]
     stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
     return _read(str(file), stamp)
 
@@ -61,8 +64,27 @@ def _read(location: str, stamp: Stamp) -> Vocabulary:
     path = Path(location)
     config = _config(path.with_name(CONFIG))
     if path.suffix == ".json":
-        return tokenizer_json.vocabulary(_json(path), location, config)
-    return _of_list(_text(path), location, config)
+        vocabulary = tokenizer_json.vocabulary(_json(path), location, config)
+    else:
+        vocabulary = _of_list(_text(path), location, config)
+    _check_digest(vocabulary, path)
+    return vocabulary
+
+
+def _check_digest(vocabulary: Vocabulary, file: Path) -> None:
+    """Raises ValueError if a vocabulary is not the one that `write` wrote into the folder."""
+    written = file.with_name(DIGEST)
+    if written.is_file() and _text(written).strip() != _digest_of(vocabulary):
+        raise ValueError(
+            f"{FIELD}: {file} or {CONFIG} has changed since tl_keras wrote it, so its ids do not "
+            f"fit the model of the run; restore both files, or remove {DIGEST} if the change is "
+            "meant"
+        )
+
+
+def _digest_of(vocabulary: Vocabulary) -> str:
+    # `order` says where the rows of weights lie, and has no effect on ids.
+    return dataclasses.replace(vocabulary, order=()).digest
 
 
 def file_of(location: str) -> Path:
@@ -162,6 +184,7 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
             f"{max(vocabulary.order):,}; expected one row for each token"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / DIGEST).unlink(missing_ok=True)  # While the files are replaced, none fits.
     ids = {
         "padding": 0,
         **{name: getattr(vocabulary, name) for name in ("start", "end", "unknown", "mask")},
@@ -175,4 +198,5 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
         config["do_lower_case"] = vocabulary.lowercase
         config["strip_accents"] = vocabulary.strip_accents
         config["tokenize_chinese_chars"] = vocabulary.split_chinese
+    write_text(folder / DIGEST, f"{_digest_of(vocabulary)}\n")
     write_json(folder / CONFIG, config)
