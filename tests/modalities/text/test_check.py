@@ -70,6 +70,18 @@ def test_long_texts_are_refused():
     assert check.bound(TextConfig(max_bytes=5)) == 5
 
 
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+    file = tmp_path / "large.txt"
+    with file.open("wb") as stream:
+        stream.truncate(2_000_000)  # A sparse file: no bytes on disk.
+
+    def content():
+        raise AssertionError("the file was read")
+
+    found = check.read(file, content, "digest", TextConfig(), looks=True)
+    assert found == check.Checked("digest", reason="2000000 bytes are over text.max_bytes, 1000000")
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [

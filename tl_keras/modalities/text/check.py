@@ -141,11 +141,14 @@ def read(
     UnicodeDecodeError, which `blame` converts to a reason.
 
     Args:
-      file: a path, or an open file. It is not read.
+      file: a path, whose size is checked, or an open file. It is not read.
       content: a function that returns all bytes of the text.
       digest: SHA-256 of the content, hex; it is copied to the result.
       looks: whether to compute the hashes by which near-duplicates are found.
     """
+    # Before the content is read, since many files are checked at the same time.
+    if isinstance(file, Path) and (reason := _refuse_size(file.stat().st_size, settings.max_bytes)):
+        return Checked(digest, reason=reason)
     data = content()
     if reason := _refuse_bytes(data, settings.max_bytes):
         return Checked(digest, reason=reason)
@@ -156,9 +159,13 @@ def read(
     return Checked(digest, len(text), copies.looks(text) if looks else "", faults)
 
 
+def _refuse_size(size: int, max_bytes: int) -> str:
+    return f"{size} bytes are over text.max_bytes, {max_bytes}" if size > max_bytes else ""
+
+
 def _refuse_bytes(data: bytes, max_bytes: int) -> str:
-    if len(data) > max_bytes:
-        return f"{len(data)} bytes are over text.max_bytes, {max_bytes}"
+    if reason := _refuse_size(len(data), max_bytes):
+        return reason
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if data.startswith(mark):
             return f"{encoding}, by its byte-order mark: save the text as UTF-8"
