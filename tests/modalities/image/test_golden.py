@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,17 @@ def test_one_flipped_bit_in_the_weights_is_found(exported, check, tmp_path):
     (folder / "model.tflite").write_bytes(content)
     status, said = check(folder)
     assert status == 1 and differs(said, "model") and "is not the exported file" in said
+
+
+@pytest.mark.parametrize("name", ["spec.json", "golden/golden.json"])
+def test_a_folder_that_was_copied_in_part_is_found(exported, tmp_path, name):
+    folder = copied(exported, tmp_path)
+    (folder / name).write_text("{")
+    command = [sys.executable, str(folder / "check.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{name} is missing or damaged; copy the whole folder" in said
 
 
 def test_a_model_file_cut_short_is_found(exported, check, tmp_path):

@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,18 @@ def test_a_wrong_model_input_is_found(text_device, check, fault):
         device, run=lambda run: lambda model, windows: run(model, [*map(fault, windows)])
     )
     assert status == 1 and re.search(r"(?m)^ *\d+ answer +DIFFERS", said), said
+
+
+@pytest.mark.parametrize("name", ["spec.json", "golden/golden.json", "vocab.txt"])
+def test_a_folder_that_was_copied_in_part_is_found(text_device, tmp_path, name):
+    device, *_ = text_device
+    folder = Path(shutil.copytree(device, tmp_path / "board"))
+    (folder / name).unlink()
+    command = [sys.executable, str(folder / "check.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"{name} is missing" in said and said.endswith("copy the whole folder board/ again")
 
 
 def test_another_model_is_found(text_device, check, tmp_path):

@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 from PIL import Image
-from predict import HERE, decode, load, model_of, prepare, run
+from predict import HERE, decode, load, model_of, prepare, read_json, run
 
 # px, height and width of the frame for which the preparation is timed. A larger one takes longer.
 FRAME = 480, 640
@@ -152,8 +152,8 @@ def main():
     flags = parser.parse_args()
     if flags.answers and flags.model:
         parser.error("expected ANSWERS.json or --model, received both")
-    spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
-    golden = json.loads((HERE / "golden" / "golden.json").read_text(encoding="utf-8"))
+    spec = read_json("spec.json")
+    golden = read_json("golden/golden.json")
     names = [entry[k] for entry in golden["images"] for k in ("pixels", "file") if entry[k]]
     failed = checked = 0
     levels = {}

@@ -199,6 +199,17 @@ def model_of(path):
     sys.exit(f"no model: {places[0]} does not exist; copy it there or give its path with --model")
 
 
+def read_json(name):
+    """Returns the content of a JSON file in the folder of this script.
+
+    Exits with a message if the file is missing or damaged.
+    """
+    try:
+        return json.loads((HERE / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        sys.exit(f"{HERE / name} is missing or damaged; copy the whole folder {HERE.name}/ again")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     where = "default: model.tflite in the folder of this script or in the folder above"
@@ -206,7 +217,7 @@ def main():
     parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")
     flags = parser.parse_args()
-    spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
+    spec = read_json("spec.json")
     model = model_of(flags.model)
     try:
         interpreter, failed = load(model, max(flags.threads, 1)), False

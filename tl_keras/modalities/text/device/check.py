@@ -24,7 +24,7 @@ import sys
 import time
 
 import numpy as np
-from predict import HERE, load, model_of, run, tokeniser
+from predict import load, model_of, read_json, run, tokeniser
 
 TIMED_RUNS = 30
 
@@ -206,8 +206,8 @@ def read_flags():
 
 def main():
     flags = read_flags()
-    spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
-    golden = json.loads((HERE / "golden" / "golden.json").read_text(encoding="utf-8"))
+    spec = read_json("spec.json")
+    golden = read_json("golden/golden.json")
     if flags.answers:
         files, wrong_files, checks = 0, 0, "answers"
         answers = read_answers(flags.answers, golden, len(spec["labels"]))

@@ -29,12 +29,19 @@ def tokeniser(spec, folder=HERE, encoder=None):
         if encoder is None:
             from wordpiece import encoder
         # Not `read_text`, which would take other characters for line ends, too.
-        tokens = (folder / "vocab.txt").read_bytes().decode("utf-8").split("\n")[:-1]
+        tokens = existing(folder / "vocab.txt").read_bytes().decode("utf-8").split("\n")[:-1]
         how = (spec["lowercase"], spec["strip_accents"], spec["split_chinese"])
         encode = encoder(tokens, spec["unknown"], *how)
     else:
         encode = with_tokenizers(spec, folder)
     return lambda text: windows(encode(text), spec)
+
+
+def existing(file):
+    """Returns a path. Exits with a message if there is no such file."""
+    if not file.is_file():
+        sys.exit(f"{file} is missing; copy the whole folder {file.parent.name}/ again")
+    return file
 
 
 def windows(ids, spec):
@@ -59,7 +66,7 @@ def with_tokenizers(spec, folder):
     """Returns a function from a text to its token ids, by the package `tokenizers`."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(existing(folder / "tokenizer.json")))
     tokenizer.encode_special_tokens = True  # A text may mention a special token.
     padding = spec["padding_row"]
     ids = {0: padding, padding: 0}  # The model has padding at 0, in exchange for the other token.
@@ -146,6 +153,17 @@ def model_of(path):
     sys.exit(f"no model: {places[0]} does not exist; copy it there or give its path with --model")
 
 
+def read_json(name):
+    """Returns the content of a JSON file in the folder of this script.
+
+    Exits with a message if the file is missing or damaged.
+    """
+    try:
+        return json.loads((HERE / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        sys.exit(f"{HERE / name} is missing or damaged; copy the whole folder {HERE.name}/ again")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     where = "default: model.tflite in the folder of this script or in the folder above"
@@ -155,7 +173,7 @@ def main():
     parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")
     flags = parser.parse_args()
-    spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
+    spec = read_json("spec.json")
     model = model_of(flags.model)
     try:
         interpreter = load(model, max(flags.threads, 1))
