@@ -101,8 +101,8 @@ WRONG = [
         "model.backbone: StaticEmbedding takes examples of the modality 'text', but the modality "
         "of the data is 'image'; ",
     ),
-    ("finetune --data=photo", "data.path: expected a folder of class folders, a CSV file, "),
-    ("finetune --data=list.csv", "data.path: expected a folder of class folders, a CSV file, "),
+    ("finetune --data=photo", "data.path: expected a folder of class folders, a table "),
+    ("finetune --data=list.csv", "data.path: expected a folder of class folders, a table "),
     ("finetune --data=file", "data.path: expected a folder; received the file '"),
     (
         "finetune --config=weights.yaml",
