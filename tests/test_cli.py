@@ -157,6 +157,14 @@ WRONG = [
     ("evaluate --workdir=done --data=file", "--data: 'file' is neither a folder nor a CSV file; "),
     ("evaluate --workdir=done --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --output=file/x", "--output: 'file/x' cannot be written: "),
+    (
+        "evaluate --workdir=done --data=photos --set=fit.epochs=3",
+        "--set: the command 'evaluate' cannot change 'fit.epochs=3'; expected one of the fields ",
+    ),
+    (
+        "evaluate --workdir=done --set=data.label_column=class",
+        "--data: data.label_column needs a data set to which it applies; expected a folder or ",
+    ),
     ("predict --workdir=done", "predict: expected image files or folders; received none"),
     (
         "predict --workdir=done photos lost.jpg",

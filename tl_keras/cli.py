@@ -196,7 +196,8 @@ SPECIAL_HELP: dict[str, dict[str, str]] = {
         "data": "The data to measure on: a folder of class folders, or a table (.csv or .jsonl). "
         "Default: the run's own test split.",
         "set": "With --data, renames classes of the model or of the data before measuring. With "
-        "--set 'evaluate.classes={tabby: cat}', tabby counts as cat.",
+        "--set 'evaluate.classes={tabby: cat}', tabby counts as cat. Also names the columns of a "
+        "table, as in --set data.text_column=review.",
     },
     "predict": {**_FINISHED, **_WRITTEN},
     "export": {

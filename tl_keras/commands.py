@@ -31,6 +31,8 @@ from tl_keras.run.quiet import tensorflow_started
 from tl_keras.run.run import Run
 
 Flags = flags.FlagValues
+# The fields with which `evaluate` reads and compares another data set than the run's own.
+OF_OTHER_DATA = ("evaluate.classes", "data.text_column", "data.label_column", "data.literal_labels")
 
 
 def _config(values: Flags) -> RunConfig:
@@ -186,16 +188,21 @@ def _export(values: Flags, _: list[str]) -> int:
 def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     path = output.checked(values.output)
-    refused = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
+    fields = [entry.partition("=")[0].strip() for entry in values.set]
+    refused = [
+        entry
+        for entry, field in zip(values.set, fields, strict=True)
+        if field not in OF_OTHER_DATA and not field.startswith("evaluate.classes.")
+    ]
     if refused:
         raise ValueError(
-            f"--set: the command 'evaluate' cannot change {refused[0]!r}; expected the field "
-            "evaluate.classes"
+            f"--set: the command 'evaluate' cannot change {refused[0]!r}; expected one of the "
+            f"fields {', '.join(OF_OTHER_DATA)}"
         )
     if values.set and not values.data:
         raise ValueError(
-            "--data: evaluate.classes needs a data set whose classes it can rename; expected a "
-            "folder or CSV file in --data, received nothing"
+            f"--data: {fields[0]} needs a data set to which it applies; expected a folder or a "
+            "table in --data, received nothing"
         )
     if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))

@@ -89,6 +89,18 @@ def test_a_report_without_the_data_still_shows_the_marked_words(run, tmp_path):
     assert '<mark class="for"' in html
 
 
+def test_evaluate_takes_the_names_of_columns(run, tmp_path, capsys):
+    (tmp_path / "b.csv").write_text(
+        "review,class\nthank you so much,thanks\nplease tell me a joke,other\n"
+    )
+    arguments = ["evaluate", f"--workdir={run.workdir}", f"--data={tmp_path / 'b.csv'}"]
+    assert cli.main(arguments) == 2
+    assert "set data.text_column" in capsys.readouterr().err
+    columns = ["--set=data.text_column=review", "--set=data.label_column=class"]
+    assert cli.main([*arguments, *columns]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 2
+
+
 def test_a_changed_file_of_the_run_is_named(run, tmp_path):
     copy = shutil.copytree(run.workdir, tmp_path / "run")
     words = copy / "vocabulary/vocab.txt"
