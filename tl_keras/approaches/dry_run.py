@@ -20,6 +20,7 @@ from tl_keras.data.record import refuse_leaks
 from tl_keras.data.wording import count_of, left_out, number_of, shortened
 from tl_keras.modalities import part
 from tl_keras.report.advice import few_examples
+from tl_keras.run.budget import limits
 from tl_keras.training import adapt, architecture, features, suffix
 from tl_keras.training.architecture import HEAD_SPLITS
 from tl_keras.training.learner import Settings, learner
@@ -169,10 +170,8 @@ def _of_search(config: RunConfig) -> list[str]:
     search = config.search
     if not search.wanted:
         return []
-    budget = [number_of(search.trials, "trial")] if search.trials else []
-    budget += [f"{search.minutes:g} minutes"] if search.minutes else []
     return [
-        f"search: {' or '.join(budget)}, which the time above does not include; fields: "
+        f"search: {limits(search)}, which the time above does not include; fields: "
         f"{', '.join(search.space)}; a trial with the values of this config takes as long as the "
         "phase 'finetune' above, or less if its activations are cached"
     ]

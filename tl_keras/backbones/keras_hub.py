@@ -16,6 +16,7 @@ from tl_keras.backbones.encoder import Sizes
 from tl_keras.backbones.hugging_face_files import LARGEST, Family
 from tl_keras.backbones.keras_hub_presets import FIRST, HANDLES
 from tl_keras.backbones.options import Option, Value, check_options
+from tl_keras.config.extras import how_to_install
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _check_extra(name: str) -> None:
     if importlib.util.find_spec("keras_hub") is None:
         raise ValueError(
             f"model.backbone: {name} needs the package keras-hub; install the extra 'text', which "
-            "contains it, with: pip install 'tl-keras[text]'"
+            f"contains it, with: {how_to_install('text')}"
         )
 
 

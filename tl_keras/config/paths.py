@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tl_keras.backbones import model_file, table, weights
 from tl_keras.config import space
 from tl_keras.config.data import OF_PATHS, source_of
+from tl_keras.config.extras import how_to_install
 from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.section import Section, expected
@@ -85,7 +86,7 @@ def check_extras(config: RunConfig) -> None:
     if missing:
         raise ValueError(
             f"export.formats: the format 'onnx' needs {' and '.join(missing)}; install the extra "
-            "'onnx', which contains these packages, for example with: pip install '.[onnx]'"
+            f"'onnx', which contains them, with: {how_to_install('onnx')}"
         )
 
 

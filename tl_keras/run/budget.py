@@ -63,3 +63,14 @@ def _has_tuned(trial: TrialRecord) -> bool:
     """Returns whether the trial trained layers of the backbone, not only the head."""
     frozen = trial.depth is not None and trial.depth.share == 1
     return trial.status != OVER and not trial.left_out and not frozen
+
+
+def limits(config: SearchConfig) -> str:
+    """Returns the budget of a search in words, such as "12 trials or 0.39 minutes"."""
+    words = []
+    if config.trials:
+        words.append("1 trial" if config.trials == 1 else f"{config.trials} trials")
+    if minutes := config.minutes:
+        rounded = round(minutes, 2) or minutes
+        words.append("1 minute" if rounded == 1 else f"{rounded:g} minutes")
+    return " or ".join(words)

@@ -13,7 +13,7 @@ from absl import logging
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
 from tl_keras.run import search_state as states
-from tl_keras.run.budget import has_budget
+from tl_keras.run.budget import has_budget, limits
 from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.run import Run
 from tl_keras.run.search_state import SearchState
@@ -24,7 +24,6 @@ from tl_keras.search.session import Learnt, Session
 from tl_keras.training import adapt
 from tl_keras.training.architecture import plan_of
 
-UNITS = ("trials", "minutes")
 # If this many proposals in a row are equivalent to earlier trials, the space counts as exhausted.
 REPEATS = 20
 
@@ -97,8 +96,7 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             tuner.tell(oracle, proposal, max(record.score, tuned))
             save()
         else:
-            limits = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]
-            logging.info("search: the budget is spent: %s", " or ".join(limits))
+            logging.info("search: the budget is spent: %s", limits(config.search))
         state.spent = budget
         save()
 

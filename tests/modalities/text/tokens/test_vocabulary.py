@@ -338,7 +338,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, kind):
     said = message(tmp_path)
     name = "BPE" if kind == "bytes" else kind
     assert f"is a {name} tokeniser, which needs the package `tokenizers`" in said
-    assert said.endswith("install it: pip install 'tl-keras[text]'")
+    assert said.endswith("contains it, with: pip install 'tl-keras[text]'")
 
 
 def test_a_config_that_is_not_an_object_is_refused(tmp_path):

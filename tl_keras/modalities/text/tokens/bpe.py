@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tl_keras.config.extras import how_to_install
 from tl_keras.modalities.text.tokens.definition import Vocabulary
 
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -30,7 +31,7 @@ def check(definition: str, kind: str, file: str) -> None:
     except ImportError:
         raise ValueError(
             f"text.vocabulary: {file} is a {kind} tokeniser, which needs the package `tokenizers`; "
-            "install it: pip install 'tl-keras[text]'"
+            f"install the extra 'text', which contains it, with: {how_to_install('text')}"
         ) from None
     try:
         tokenizer = tokenizers.Tokenizer.from_str(definition)
