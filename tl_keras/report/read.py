@@ -49,6 +49,7 @@ class RunFiles:
     records: list[dict]  # metrics.jsonl: regularisation strengths tried for the head, then epochs
     predictions: list[Prediction]
     dropped: int  # incomplete lines of predictions.csv
+    of_teacher: list[Prediction]  # by fold models of the first teacher, on held-out examples
     config: str  # text of config.yaml
     tree: dict[str, Any]  # config.yaml, parsed
     findings: dict[str, Any]  # findings.json, from the data check
@@ -156,6 +157,7 @@ def read(workdir: Path) -> RunFiles:
         records=_read_records(workdir / "metrics.jsonl"),
         predictions=predictions,
         dropped=dropped,
+        of_teacher=_read_held_out(workdir / "teacher", _task_of(tree)),
         config=_read_text(workdir / "config.yaml"),
         tree=tree,
         findings=_read_json(workdir / "findings.json"),
@@ -229,6 +231,19 @@ def _read_predictions(path: Path, task: str) -> tuple[list[Prediction], int]:
         rows = list(lines)
         whole = [_prediction(line, index) for line in rows if len(line) == len(header)]
         return whole, len(rows) - len(whole)
+
+
+def _read_held_out(teacher: Path, task: str) -> list[Prediction]:
+    """Returns one answer for each labelled example, by a model that was not trained on it.
+
+    Only the folds of the first repetition are used.
+    """
+    folds = [path for path in teacher.glob("fold_*") if path.name.removeprefix("fold_").isdigit()]
+    answers: dict[str, Prediction] = {}
+    for fold in sorted(folds, key=lambda path: int(path.name.removeprefix("fold_"))):
+        for answer in _read_predictions(fold / "predictions.csv", task)[0]:
+            answers.setdefault(answer.file, answer)
+    return list(answers.values())
 
 
 def _prediction(line: list[str], index: dict[str, int]) -> Prediction:

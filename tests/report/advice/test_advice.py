@@ -22,6 +22,7 @@ from tl_keras.report.advice import on_approaches, rules, verdict
 from tl_keras.report.facts import figures
 from tl_keras.report.pages import card
 from tl_keras.report.read import read
+from tl_keras.report.sections import rounds
 from tl_keras.run.result.comparison import Learning
 from tl_keras.run.result.exports import Shipped
 from tl_keras.run.result.teaching import Teacher
@@ -325,9 +326,10 @@ def test_latency_is_left_out_if_it_was_not_measured(good):
     ("right", "n", "why"),
     [
         (0.52, 1000, "is not shown to be better than always answering “dog”, which is right on 51"),
+        (0.3, 1000, "is not better than always answering “dog”, which is right on 51"),
         (0.3, 1000, "so the student models learned from labels at chance level."),
         (0.9, 1000, ""),
-        (0.6, 10, "so the student models learned from labels at chance level."),
+        (0.6, 10, "so the student models may have learned from labels at chance level."),
     ],
 )
 def test_a_teacher_at_chance_level_is_named(good, right, n, why):
@@ -342,6 +344,32 @@ def test_a_teacher_at_chance_level_is_named(good, right, n, why):
         assert doubt in card.render(read(good)).replace("\\", "")
     else:
         assert "chance level" not in card.render(read(good))
+
+
+@pytest.mark.parametrize(
+    ("right", "said_of_folds"),
+    [
+        (180, ""),
+        (128, "right on 50.2% of 255 held-out examples"),
+        (100, "is not better than always"),
+    ],
+)
+def test_a_teacher_is_judged_by_its_folds_if_these_have_more_examples(good, right, said_of_folds):
+    teacher = Teacher(split="test", accuracy=0.6, interval=[0.47, 0.75], n=45, won=3, lost=1)
+    rewrite(good, teacher=teacher, pipeline="parallel")
+    for fold, files in enumerate((range(100), range(100, 255), range(255))):  # 2: a repetition
+        path = good / "teacher" / f"fold_{fold}" / "predictions.csv"
+        path.parent.mkdir(parents=True)
+        rows = ["file,split,label,prediction,probability"]
+        for i in files:
+            label = ("cat", "dog")[i % 2]
+            wrong = {"cat": "dog", "dog": "cat"}[label]
+            rows.append(f"{i}.png,held_out,{label},{label if i < right else wrong},0.6")
+        path.write_text("\n".join(rows if fold < 2 else rows[:1] + ["0.png,held_out,cat,dog,0.6"]))
+    line = said(good, "Label more examples before you train student models on the labels of a")
+    assert said_of_folds in line and bool(line) == bool(said_of_folds)
+    sentence = rounds._how(read(good))
+    assert f"folds are right on {right / 2.55:.1f}% of 255 held-out examples" in sentence
 
 
 def test_a_teacher_that_is_mostly_wrong_is_named(good):

@@ -76,12 +76,15 @@ def _how(run: RunFiles) -> str:
     right = percent(figures.share_right(run, teacher))
     on = f" of {run.split_name(teacher.split)} examples" if teacher else ""
     n = count(unlabelled.n if unlabelled else None)
+    folds = teachers.held_out(run)
+    in_folds = f" {folds.sentence}." if folds else ""
     return (
-        "The first teacher model was cross-validated on all labelled examples. It is right on "
-        f"{right}{on} and labelled {n} unlabelled examples. Each student model was trained on one "
-        f"segment (part) of these and on the examples that people labelled.{_backbone(run)} Then "
-        "the student models were merged. The final model was chosen on validation examples that "
-        "people labelled; the test examples were not used for that."
+        "The first teacher model was cross-validated on all labelled examples."
+        f"{in_folds} The teacher is right on {right}{on} and labelled {n} unlabelled examples. "
+        "Each student model was trained on one segment (part) of these and on the examples that "
+        f"people labelled.{_backbone(run)} Then the student models were merged. The final model "
+        "was chosen on validation examples that people labelled; the test examples were not used "
+        "for that."
     )
 
 
