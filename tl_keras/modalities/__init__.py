@@ -135,7 +135,8 @@ show: HTML and sentences about examples, for the report.
                                 `files are decoded as on a device`
   LARGER                        title of the advice that `more_detail` gives
   BACKBONES                     two backbones that are accurate for their size, of which the report
-                                advises the first one that the run does not have
+                                advises the first one that the run does not have, see
+                                `on_improving.on_models`
   SHIFTS                        part of a sentence: conditions in which a model may do worse, such
                                 as `other cameras`
 

@@ -163,6 +163,39 @@ def test_a_command_line_repeats_the_config(tree):
     assert configs.load(None, overrides) == config
 
 
+@pytest.mark.parametrize(
+    ("backbone", "kind", "other"),
+    [
+        ("MiniLM-L6", None, "StaticEmbedding"),
+        ("StaticEmbedding", None, "MiniLM-L6"),
+        ("my.minilm", "bert", "StaticEmbedding"),  # It may be MiniLM-L6 itself.
+        ("my.table", "model2vec", "MiniLM-L6"),
+        ("/moved/away", None, "StaticEmbedding"),
+    ],
+)
+def test_a_backbone_of_texts_is_compared_with_another_kind(small, tmp_path, backbone, kind, other):
+    if kind:
+        (tmp_path / backbone).mkdir()
+        (tmp_path / backbone / "config.json").write_text(json.dumps({"model_type": kind}))
+        backbone = str(tmp_path / backbone)
+    rewrite(small, model=ModelRecord(backbone=backbone, weights="own"))
+    data = {"path": "/x/reviews.csv", "modality": "text", "source": "csv"}
+    config = configs.from_tree({"data": data, "model": {"backbone": "StaticEmbedding"}})
+    (small / "config.yaml").write_text(configs.to_yaml(config))
+    advice = line(small, "Compare backbones")
+    assert f"--set 'compare.backbones=[{{backbone: {other}}}]'" in advice.command
+    assert ("Without an internet connection" in advice.why) == (other == "MiniLM-L6")
+
+
+@pytest.mark.parametrize(("share", "repeated"), [(0.25, True), (0.15, False), (0, False)])
+def test_a_comparison_has_the_test_examples_of_the_run(small, share, repeated):
+    config = configs.from_tree({"data": {"path": "/photos", "test": share}})
+    (small / "config.yaml").write_text(configs.to_yaml(config))
+    command = line(small, "Compare backbones").command
+    assert ("--set data.test=" in command) == repeated
+    assert (f"--set data.test={share}" in command) == repeated
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_advised_backbones_take_examples_of_the_modality(modality):
     names = part(modality, "show").BACKBONES

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from tl_keras.backbones import table
+from tl_keras.backbones import model_file, table
 from tl_keras.config.command_line import command_line
 from tl_keras.modalities import part
 from tl_keras.report.advice import few_examples
@@ -173,7 +173,7 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
         folder = ("folds_" if run.holds_out else "") + override.rpartition("=")[2]
         line = command_line(command, run.tree, override, folder=folder)
         yield Advice(show.LARGER, why, line)
-    other = next(name for name in show.BACKBONES if name != model.backbone)
+    other = next(name for name in show.BACKBONES if not _is_like(model.backbone, name))
     why = (
         f"The command compare trains models with this run's backbone and with {other} on the same "
         f"{name}. It also plots a learning curve, which estimates how much twice as many labels "
@@ -195,8 +195,19 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
     yield Advice(do, why, line)
 
 
+def _is_like(backbone: object, name: str) -> bool:
+    """Returns True if a run's backbone is the named one, or a user's folder of the same kind."""
+    if not model_file.is_folder(backbone):
+        return backbone == name
+    return table.module_of(str(backbone)) is table.module_of(name)
+
+
 def _with_test(run: RunFiles) -> dict:
-    """Returns the run's config without `data.test`, so that this field has its default value."""
+    """Returns the run's config; if `data.test` is 0, the field gets its default value.
+
+    Any other share stays, so that `compare` measures on the same test examples as the run.
+    """
     data = run.tree.get("data")
-    kept = {k: v for k, v in data.items() if k != "test"} if isinstance(data, dict) else {}
-    return {**run.tree, "data": kept}
+    if not isinstance(data, dict) or data.get("test") != 0:
+        return run.tree
+    return {**run.tree, "data": {k: v for k, v in data.items() if k != "test"}}
