@@ -46,6 +46,16 @@ def test_export_reports_the_tolerances_that_its_formats_miss(tmp_path):
     assert missed == ["int8: loses 0.2", f"model.tflite: {FAILED.status}"]
 
 
+def test_a_long_note_of_an_audit_is_printed_without_its_advice():
+    why = "labels were not compared: model.weights: URL fetch failure"
+    advice = "without a network, download this file elsewhere and save it as /x/y" * 3
+    note = f"{why} on https://x.y/z.safetensors: no route to host; {advice}"
+    assert summary._suspects({"suspects_note": note}) == (
+        f"  {why}: no route to host; the report says what to do"
+    )
+    assert summary._suspects({"suspects_note": "too few; add some"}) == "  too few; add some"
+
+
 @pytest.mark.parametrize(
     ("kept", "candidates", "text"),
     [

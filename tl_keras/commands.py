@@ -231,16 +231,17 @@ def _predict(values: Flags, paths: list[str]) -> int:
     written = output.checked(values.output)
     rows = launch.predict(run, paths, _started)
     from tl_keras.data.examples import Quarantined
-    from tl_keras.data.wording import left_out
+    from tl_keras.data.wording import left_out, place_of
 
     good = [row for row in rows if "error" not in row]
     skipped = [Quarantined(row["file"], row["error"]) for row in rows if "error" in row]
     for line in left_out(skipped, "skipped"):
         print(f"tl-keras: {line}", file=sys.stderr)
+    place = place_of(row["file"] for row in rows)
     if good and len(good) < len(rows):
-        print(f"tl-keras: skipped {len(rows) - len(good)} of {len(rows)} files", file=sys.stderr)
+        print(f"tl-keras: skipped {len(rows) - len(good)} of {len(rows)} {place}s", file=sys.stderr)
     if not good:
-        raise ValueError(f"predict: none of the files is {with_article(noun)} that can be read")
+        raise ValueError(f"predict: none of the {place}s is {with_article(noun)} that can be read")
     as_text = {"csv": output.as_csv, "jsonl": output.as_json_lines}[values.format]
     output.write(as_text(good), written)
     return DONE

@@ -1,13 +1,14 @@
 """Builds the lines that a command prints at the end of a run. Does not import TensorFlow."""
 
 import json
+import re
 from typing import Any
 
 from tl_keras import modalities, tasks
 from tl_keras.config.export import NOT_LITERT
 from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Quarantined
-from tl_keras.data.wording import left_out
+from tl_keras.data.wording import left_out, place_of
 from tl_keras.modalities import part
 from tl_keras.report.advice import on_data
 from tl_keras.report.advice.on_approaches import what_to_do
@@ -20,6 +21,8 @@ from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.result.training import ModelRecord
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
+
+LINE = 250  # Characters. Longer notes are printed without advice, which is in the report.
 
 
 def lines(run: Run) -> list[str]:
@@ -54,13 +57,15 @@ def lines_of_audit(run: Run) -> list[str]:
     findings, modality = run.findings, run.config.modality
     data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
     quarantined = [Quarantined(**entry) for entry in data["quarantined"]]
-    readable = sum(map(len, data["splits"].values()))
+    examples = [name for names in data["splits"].values() for name in names]
+    place = place_of([*examples, *(entry.file for entry in quarantined)])
     noun, nouns = modalities.nouns(modality)
     words = tasks.of(run.config.task, "words")
     classes = f" in {words.counted(data['classes'])}" if data["classes"] else ""
     rare = [f"  {words.counted(findings['rare'])} with few {nouns}"] if data["classes"] else []
     return [
-        f"{counted(readable, noun, nouns)}{classes}, {counted(len(quarantined), 'file')} left out",
+        f"{counted(len(examples), noun, nouns)}{classes}, "
+        f"{counted(len(quarantined), place)} left out",
         *(f"  {line}" for line in left_out(quarantined)),
         *(f"  {line}" for line in (*data["warnings"], *data["notes"])),
         _near_duplicates(findings, nouns),
@@ -87,7 +92,7 @@ def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:
 
 def _suspects(findings: dict[str, Any]) -> str:
     if note := findings.get("suspects_note"):
-        return f"  {note}"
+        return f"  {_shortened(note)}"
     if withheld := label_doubts.withheld(findings):
         return f"  {withheld}"
     line = f"  {counted(len(findings['suspects']), 'label')} that may be wrong"
@@ -95,6 +100,14 @@ def _suspects(findings: dict[str, Any]) -> str:
     if not judged or not findings["suspects"]:
         return line
     return f"{line}; the model that checked the labels {label_doubts.agreement(judged)}"
+
+
+def _shortened(note: str) -> str:
+    """Returns the reason in a long note, without the advice and the address of a download."""
+    if len(note) <= LINE:
+        return note
+    reason = re.split(r"; |\. ", re.sub(r" on https?://\S+(?=:)", "", note), maxsplit=1)[0]
+    return f"{reason}; the report says what to do"
 
 
 def of_formats(run: Run) -> Result:

@@ -46,6 +46,7 @@ FOLDERS = {
     "keras_hub": "tl_keras.backbones.keras_hub",
 }
 OTHER_FOLDERS = "tl_keras.backbones.hugging_face"
+DOWNLOADED = ("imagenet", "published")  # Words of `model.weights` for weights in the internet.
 TRAINED = ("imagenet", "glyphs", "published", "minilm")  # Words of `model.weights`.
 
 

@@ -12,7 +12,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import contents, label_names
 from tl_keras.data.examples import SPLITS, Example, Quarantined
 from tl_keras.data.splits import Splits
-from tl_keras.data.wording import left_out, number_of, shortened
+from tl_keras.data.wording import left_out, number_of, place_of, shortened
 
 
 def of_files(bad: Sequence[Quarantined], num_good: int, config: DataConfig) -> Iterator[str]:
@@ -20,10 +20,11 @@ def of_files(bad: Sequence[Quarantined], num_good: int, config: DataConfig) -> I
     counted = [entry for entry in bad if entry.is_bad]
     total = num_good + len(counted)
     if len(counted) > config.max_bad_share * total:
+        place = place_of(entry.file for entry in counted)
         yield (
-            f"data.max_bad_share: {len(counted)} of {total} files cannot be used, "
+            f"data.max_bad_share: {len(counted)} of {total} {place}s cannot be used, "
             f"more than the share {config.max_bad_share}; {'; '.join(left_out(counted)[:3])}; "
-            "repair or remove these files, or raise data.max_bad_share"
+            f"repair or remove these {place}s, or raise data.max_bad_share"
         )
 
 
@@ -94,7 +95,8 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
     """
     if not total:
         lines = "".join(f"{line}; " for line in left_out(bad)[:1])
-        return f"{lines}repair the files of this {noun}, or remove the {noun}"
+        place = place_of(entry.file for entry in bad)
+        return f"{lines}repair the {place}s of this {noun}, or remove the {noun}"
     if given:
         return f"move some of these into {given}, or remove the {noun}"
     return (

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tl_keras.data.examples import Quarantined
 
@@ -31,8 +31,16 @@ def number_of(count: int, noun: str, nouns: str = "") -> str:
 
 def count_of_examples(names: Sequence[str]) -> str:
     """Returns the number of examples with a noun: "1 file", or "3 rows" for cells of a table."""
+    return number_of(len(names), place_of(names))
+
+
+def place_of(names: Iterable[str]) -> str:
+    """Returns the noun for where examples are: `file`, or `row` or `line` for cells of a table.
+
+    Returns `example` if there are no names, or of several kinds.
+    """
     kinds = {match[1] if (match := CELL.fullmatch(name)) else "file" for name in names}
-    return number_of(len(names), kinds.pop() if len(kinds) == 1 else "example")
+    return kinds.pop() if len(kinds) == 1 else "example"
 
 
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:

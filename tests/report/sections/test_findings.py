@@ -175,6 +175,24 @@ def test_an_audit_ends_with_a_command_that_suits_the_number_of_examples(checked)
     assert "cross-validation" not in last.do + last.why
 
 
+@pytest.mark.parametrize(
+    ("note", "backbone"),
+    [
+        ("labels were not compared with predictions: model.weights: no network", "StaticEmbedding"),
+        ("labels were not compared with predictions: too few", None),
+        (None, None),
+    ],
+)
+def test_training_after_an_audit_needs_no_download_that_has_failed(checked, note, backbone):
+    (checked / "findings.json").write_text(json.dumps({"suspects_note": note} if note else {}))
+    data = {"path": "/x/reviews.csv", "modality": "text", "source": "csv"}
+    config = configs.from_tree({"data": data, "model": {"backbone": "MiniLM-L6"}})
+    (checked / "config.yaml").write_text(configs.to_yaml(config))
+    last = on_data.what_to_do(read(checked))[-1]
+    assert ("--set model.backbone=StaticEmbedding" in last.command) == bool(backbone)
+    assert ("trains StaticEmbedding, because it needs no download." in last.why) == bool(backbone)
+
+
 def test_notes_are_shown_without_being_warnings(checked):
     (checked / "findings.json").write_text('{"near_duplicates": []}')
     note = "18 near-duplicates are kept in the same split or fold"

@@ -18,6 +18,15 @@ def test_long_lists_are_cut_with_a_count(workdir):
     assert ">99.png<" in text and ">100.png<" not in text
 
 
+def test_rows_that_are_left_out_are_not_called_files(workdir):
+    quarantined = [{"file": f"row {i}", "reason": "empty"} for i in (3, 5)]
+    change(workdir, "data.json", quarantined=quarantined)
+    text = report(workdir)
+    assert "2 rows cannot be read or used." in text and "<th>Row</th>" in text
+    assert "Repair or remove 2 rows." in text
+    assert "2 rows were left out" in (workdir / "MODEL_CARD.md").read_text()
+
+
 def test_model_and_its_candidates_are_described(workdir):
     values = {"freeze": 0.5, "block": "block_8", "cut": "block_8_add", "kept": "mix"}
     candidates = {"head": candidate(log_loss=0.48289), "mix": candidate(log_loss=0.15)}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from tl_keras.backbones import table
 from tl_keras.config.command_line import command_line
 from tl_keras.modalities import part
 from tl_keras.report.advice import few_examples
@@ -63,11 +64,33 @@ def _train(run: RunFiles, do: str, why: str) -> Advice:
     """Returns the advice to train: by `cross_validate` if examples are few, else by `finetune`."""
     sizes = {name: len(files) for name, files in (run.data.get("splits") or {}).items()}
     n, measured = sum(sizes.values()), sizes.get("test") or sizes.get("val") or 0
-    line = few_examples.cross_validation(n, run.tree, run.findings)
+    tree, instead = _without_download(run)
+    why = f"{why}{instead}"
+    line = few_examples.cross_validation(n, tree, run.findings)
     if not line:
-        return Advice(f"{do} a model.", why, command_line("finetune", run.tree))
+        return Advice(f"{do} a model.", why, command_line("finetune", tree))
     few = few_examples.sentence(n, measured, run.plain_nouns)
     return Advice(f"{do} with cross-validation.", f"{few} {why}", line)
+
+
+def _without_download(run: RunFiles) -> tuple[dict, str]:
+    """Returns a config that can train, and a sentence if its backbone is not the config's.
+
+    If the audit could not download the weights of the backbone, the returned config has a backbone
+    that needs no download. If no such backbone is known, the config is returned unchanged.
+    """
+    model = run.tree.get("model")
+    if not isinstance(model, dict) or model.get("weights") not in table.DOWNLOADED:
+        return run.tree, ""
+    if "model.weights: " not in str(run.findings.get("suspects_note")):
+        return run.tree, ""
+    for name in part(run.modality, "show").BACKBONES:
+        weights = table.default_weights(name)
+        if weights not in (*table.DOWNLOADED, "none"):
+            changed = {**model, "backbone": name, "options": {}, "weights": weights}
+            why = f" The command trains {name}, because it needs no download."
+            return {**run.tree, "model": changed}, why
+    return run.tree, ""
 
 
 NOTHING_FOUND = "The data check found nothing wrong."

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tl_keras.data.wording import place_of
 from tl_keras.report.advice.advice import Advice
 from tl_keras.report.drawings.words import counted, interval, isolated, listed, percent
 from tl_keras.report.facts import figures, label_doubts
@@ -82,12 +83,13 @@ def on_suspects(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_quarantined(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice to repair or remove the files that were left out as unusable."""
-    n = len(figures.quarantined(run))
-    if n:
-        which = "This file was" if n == 1 else "These files were"
+    """Yields advice to repair or remove the examples that were left out as unusable."""
+    entries = figures.quarantined(run)
+    if entries:
+        place = place_of(str(entry.get("file")) for entry in entries)
+        which = f"This {place} was" if len(entries) == 1 else f"These {place}s were"
         yield Advice(
-            f"Repair or remove {counted(n, 'file')}.",
+            f"Repair or remove {counted(len(entries), place)}.",
             f"{which} left out as unusable; the section Data gives the reasons.",
         )
 

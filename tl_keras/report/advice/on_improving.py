@@ -18,7 +18,6 @@ from tl_keras.report.read import RunFiles
 FEW = 500
 MODEST = 0.03  # The interval that more examples would give: ±3 points.
 PIPELINES = ("finetune", "search", "cross_validate")  # These train one model as the config says.
-DOWNLOADED = ("imagenet", "published")  # Words of model.weights for weights that are downloaded.
 
 
 def cross_validate_line(run: RunFiles) -> str:
@@ -184,7 +183,7 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
             f" The command compare measures on only a part of the {count(labelled(run))} {name}, "
             "so take the comparison and the learning curve as hints."
         )
-    if model.weights not in DOWNLOADED and table.default_weights(other) in DOWNLOADED:
+    if model.weights not in table.DOWNLOADED and table.default_weights(other) in table.DOWNLOADED:
         why += (
             f" Without an internet connection, {other} needs its weights: add “weights: PATH” to "
             "its entry in compare.backbones."

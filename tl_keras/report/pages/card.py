@@ -9,6 +9,7 @@ from typing import Any
 
 from tl_keras import tasks
 from tl_keras.data.paths import printable
+from tl_keras.data.wording import place_of
 from tl_keras.modalities import part
 from tl_keras.report.advice import verdict
 from tl_keras.report.advice.on_files import on_unread
@@ -136,7 +137,8 @@ def _data(run: RunFiles) -> str:
     ]
     if left_out := figures.quarantined(run):
         was = "was" if len(left_out) == 1 else "were"
-        lines.append(f"{counted(len(left_out), 'file')} {was} left out as unusable")
+        place = place_of(str(entry.get("file")) for entry in left_out)
+        lines.append(f"{counted(len(left_out), place)} {was} left out as unusable")
     said = [*(run.data.get("warnings") or []), *(run.data.get("notes") or [])]
     return _items([*lines, *map(plain, said)])
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tl_keras import tasks
+from tl_keras.data.wording import place_of
 from tl_keras.report.drawings.markup import bar, escape, facts, items, scrolling, table
 from tl_keras.report.drawings.words import (
     NOTHING,
@@ -66,10 +67,11 @@ def _answers(run: RunFiles, splits: Sequence[str]) -> str:
 def _left_out(entries: list[dict]) -> str:
     shown = entries[:QUARANTINED]
     rows = [[escape(entry.get("file")), escape(entry.get("reason"))] for entry in shown]
-    above = f"{counted(len(entries), 'file')} cannot be read or used"
+    place = place_of(str(entry.get("file")) for entry in entries)
+    above = f"{counted(len(entries), place)} cannot be read or used"
     if len(entries) > len(shown):
         above += f"; the first {len(shown)} are listed here, all of them in data.json"
-    return table(f"{above}.", ["File", "Reason"], rows)
+    return table(f"{above}.", [place.capitalize(), "Reason"], rows)
 
 
 def time(run: RunFiles) -> str:
