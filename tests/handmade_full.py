@@ -140,7 +140,7 @@ def _repaired():
         undecided=77,
         repair=Repair(kept=["conv_1"], bytes=123_456, steps=steps),
         abstain=Abstaining(**share, n=150),
-        latency_ms=Latency(median=5.43, p95=6.54, least=5.4, threads=2),
+        latency_ms=Latency(median=5.43, p95=6.54, least=5.4, threads=2, length=37),
         latency_all_ms=Latency(median=1.98, p95=2.1, least=1.9, threads=8),
         arena_bytes=345_000,
         operators={"CONV_2D": 12, "NEG": 2},

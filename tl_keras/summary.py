@@ -166,7 +166,7 @@ def _of_a_model(run: Run) -> list[str]:
     if result.search:
         lines.append(_search(result.search, result.model))
     if result.pretraining:
-        lines += pretrained.lines(run.config.modality, result.pretraining, run.workdir)
+        lines += pretrained.lines(run.config, result.pretraining, run.workdir)
     lines.append(_model(result.model))
     return [*lines, *_exports(run, result)]
 

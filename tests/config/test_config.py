@@ -523,7 +523,7 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
         "data.path: expected a folder of class folders, a table (CSV or JSON lines), or a TFDS "
         f"data folder; '{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
     )
-    assert found({"path": str(tmp_path / "list.csv")}) == (
+    assert found({"source": "folder", "path": str(tmp_path / "list.csv")}) == (
         f"data.path: expected a folder; received the file '{tmp_path}/list.csv'; set data.source "
         "to 'csv' to read it as a table"
     )

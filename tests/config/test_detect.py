@@ -48,7 +48,7 @@ def of_table(root, content, name="data.csv", **data):
         ("path,label", "auto"),
         ("review,label", "auto"),
         ("", "auto"),
-        ("path,text,label\na.jpg,a caption,x", "auto"),
+        ("path,text,label\na.jpg,a caption,x", "image"),
         ("path,text,label\na.txt,a text,x", "text"),
         ("path,label\na.txt,x\nb.TXT,x\nlogo.png,x", "text"),
         ("text,path,label\na text,,x", "text"),
@@ -64,7 +64,7 @@ def test_columns_of_a_csv(tmp_path, header, modality):
     [
         ('{"label": "x", "Text": "a"}\n', "text"),
         ('bad\n\n{"text": "a"}\n', "text"),
-        ('{"path": "1.png", "text": "a caption"}\n', "auto"),
+        ('{"path": "1.png", "text": "a caption"}\n', "image"),
         ('{"path": "1.txt"}\n', "text"),
         ('{"Path": "1.txt", "note": "a"}\n', "text"),
         ('{"review": "a"}\n[1]\n"text"\n', "auto"),
@@ -104,14 +104,14 @@ def test_unreadable_tables_are_left_to_the_reader(tmp_path, content):
 def test_suffixes_of_files(tmp_path):
     assert of_folder(tmp_path) == "auto"
     assert of_folder(files(tmp_path / "a", "x/1.txt", "x/2.TXT", "y/z/1.txt")) == "text"
-    assert of_folder(files(tmp_path / "b", "x/1.jpg", "x/2.png", "y/z/1.tif")) == "auto"
+    assert of_folder(files(tmp_path / "b", "x/1.jpg", "x/2.png", "y/z/1.tif")) == "image"
     assert of_folder(files(tmp_path / "c", "x/1.dat", "x/2.csv")) == "auto"
     assert of_folder(tmp_path / "none") == of_folder(tmp_path / "a\0b") == "auto"
 
 
 def test_few_files_of_another_kind_do_not_decide(tmp_path):
     images = many("x", ".png", 90)
-    assert of_folder(files(tmp_path / "a", *images, *many("y", ".txt", 9))) == "auto"
+    assert of_folder(files(tmp_path / "a", *images, *many("y", ".txt", 9))) == "image"
     texts = many("x", ".txt", 90)
     assert of_folder(files(tmp_path / "b", *texts, *many("y", ".png", 9))) == "text"
     assert of_folder(files(tmp_path / "c", "x/1.png", "classes.txt", "readme.txt")) == "text"
@@ -119,13 +119,13 @@ def test_few_files_of_another_kind_do_not_decide(tmp_path):
 
 def test_captions_are_notes_on_images(tmp_path):
     beside = [f"x/{i}{suffix}" for i in range(20) for suffix in (".png", ".txt")]
-    assert of_folder(files(tmp_path / "a", *beside)) == "auto"
+    assert of_folder(files(tmp_path / "a", *beside)) == "image"
     elsewhere = [f"{name}/{i}{suffix}" for i in range(20) for name, suffix in
                  (("images/x", ".jpg"), ("labels/x", ".txt"))]  # fmt: skip
-    assert of_folder(files(tmp_path / "b", *elsewhere)) == "auto"
+    assert of_folder(files(tmp_path / "b", *elsewhere)) == "image"
     # More files than are looked at in a folder.
     beside = [f"x/{i}{suffix}" for i in range(150) for suffix in (".png", ".txt")]
-    assert of_folder(files(tmp_path / "c", *beside)) == "auto"
+    assert of_folder(files(tmp_path / "c", *beside)) == "image"
 
 
 def test_both_kinds_in_earnest_are_refused(tmp_path):
@@ -192,6 +192,42 @@ def test_detection_imports_nothing_slow(tmp_path):
         "sys.exit(bool({'tensorflow', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("reviews.csv", b"review,sentiment\ngood,x\n"),
+        ("latin.csv", b"text,label\ncaf\xe9,x\n"),
+        ("empty.csv", b""),
+        ("list.jsonl", b'[{"text": "a"}]\n'),
+        ("folder/x/1.md", b"a"),
+    ],
+)
+def test_the_backbone_decides_if_the_data_do_not_show_the_modality(tmp_path, name, content):
+    (tmp_path / "folder" / "x").mkdir(parents=True)
+    (tmp_path / name).write_bytes(content)
+    data = {"path": str(tmp_path / name.partition("/")[0])}
+    tree = {"data": data, "model": {"backbone": "StaticEmbedding"}}
+    assert text.from_tree(tree).modality == "text"
+    assert text.from_tree({"data": data}).modality == ("text" if name == "latin.csv" else "image")
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.csv", "csv"),
+        ("a.TSV", "csv"),
+        ("a.ndjson", "jsonl"),
+        ("a", "folder"),
+        ("b.csv", "folder"),
+    ],
+)
+def test_the_suffix_of_the_path_decides_on_the_source(tmp_path, name, source):
+    (tmp_path / "b.csv").mkdir()
+    assert text.from_tree({"data": {"path": str(tmp_path / name)}}).data.source == source
+    kept = text.from_tree({"data": {"source": "folder", "path": str(tmp_path / name)}})
+    assert kept.data.source == "folder"
 
 
 def test_missing_data_of_a_text_backbone_are_texts(tmp_path):

@@ -1,14 +1,16 @@
 """evaluate: measures the model of a finished run on a data set that is not the run's own."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
-from tl_keras.config.data import source_of
+from tl_keras.config.data import DataConfig, source_of
 from tl_keras.config.messages import nearest, with_article
 from tl_keras.config.text import as_yaml
 from tl_keras.data.examples import Listed, Listing, Quarantined
@@ -22,6 +24,8 @@ from tl_keras.run.trained import for_new_examples
 from tl_keras.training import features
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference
+
+COLUMNS = ("text_column", "label_column")  # Fields of `data` that name the columns of a table.
 
 
 def run(run: Run, path: str | Path) -> Scores:
@@ -78,7 +82,20 @@ def _labelled(run: Run, path: Path) -> Listing:
     source = "csv" if source == "folder" and path.is_file() else source
     overrides = {"source": source, "path": str(path), "modality": run.config.modality}
     data = run.config.data.model_copy(update=overrides)
-    return OF_FILES[source](run.config.model_copy(update={"data": data}))
+    usual = data.model_copy(update={name: _usual(name) for name in COLUMNS})
+    try:
+        return OF_FILES[source](run.config.model_copy(update={"data": data}))
+    except ValueError as error:
+        # The table may have the usual names of columns instead of those of the run's own table.
+        if usual == data or not str(error).startswith(tuple(f"data.{name}" for name in COLUMNS)):
+            raise
+        with suppress(ValueError):
+            return OF_FILES[source](run.config.model_copy(update={"data": usual}))
+        raise
+
+
+def _usual(name: str) -> Any:
+    return DataConfig.model_fields[name].default
 
 
 def _check_names(

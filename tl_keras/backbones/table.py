@@ -171,7 +171,7 @@ def _first(names: Sequence[str]) -> str:
 
 def modality_of(name: Any) -> str | None:
     """Returns the modality of the examples that a backbone takes; None if it is not listed."""
-    known = isinstance(name, str) and name in BACKBONES
+    known = isinstance(name, str) and _is_listed(name)
     return str(module_of(name).MODALITY) if known else None
 
 

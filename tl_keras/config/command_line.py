@@ -47,6 +47,21 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
     return shlex.join(words)
 
 
+def to_train_from(folder: str, tree: Mapping[str, Any]) -> str:
+    """Returns the command that fine-tunes the model of a run folder on data of another folder.
+
+    Args:
+      folder: the run folder.
+      tree: the config of the run, as nested dicts.
+    """
+    about = {"data": {"modality": _section(tree, "data").get("modality", "auto")}}
+    model = {**about, "model": _section(tree, "model")}
+    words = ["tl-keras", "finetune", "--data=DATA", "--set", f"model.weights={folder}"]
+    for entry in _changed(model, {"data.modality", "model.weights"}):
+        words += ["--set", entry]
+    return shlex.join(words)
+
+
 def _is_detected(data: Mapping[str, Any]) -> bool:
     """Returns whether the modality of the data would be detected if the config did not name it."""
     try:

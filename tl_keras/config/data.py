@@ -47,13 +47,14 @@ class DataConfig(Section):
         "on each line. tfds: a data set of TensorFlow Datasets. digits: 1,797 handwritten digits "
         "inside the package. glyphs: images of letters and symbols, rendered anew in each epoch. "
         "intents: 610 short texts inside the package, which people might write to the assistant "
-        "of a shop.",
+        "of a shop. If data.source is not set, a path that ends in .csv or .tsv is a csv, one that "
+        "ends in .jsonl, .ndjson or .json is a jsonl, and any other a folder.",
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto",
         description="Modality: the kind of the examples, such as image. auto: the kind of the "
-        "built-in examples, or what the columns of the table or the suffixes of the files say, "
-        "else image.",
+        "built-in examples, or what the columns of the table or the suffixes of the files say. If "
+        "these do not say it, the kind that model.backbone takes, which by default is image.",
     )
     path: Maybe[Location] = Field(
         None,

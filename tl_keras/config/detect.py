@@ -26,8 +26,7 @@ SHARE, COUNT = 0.1, 5
 def modality_of(data: Mapping[str, Any]) -> str:
     """Returns the modality of the data of a config: the given one, or that of its files or table.
 
-    Returns "auto" if the modality is not given and the files or the table do not show it, or if
-    they are of the default modality.
+    Returns "auto" if the modality is not given and the files or the table do not show it.
 
     Args:
       data: the section `data` of a config, not yet checked.
@@ -71,7 +70,8 @@ def _of_table(path: Path, source: str, has_cells: bool) -> str:
 
 def _csv_columns(path: Path) -> tuple[list[str], list[str]]:
     """Returns the columns of a CSV file, and the first cells of its column `path`."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    # Wrongly encoded characters are reported when the table is read.
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         rows = csv.reader(io.StringIO(stream.read(START), newline=""))
         filled = (row for row in rows if any(map(str.strip, row)))
         columns = [name.strip().lower() for name in next(filled, [])]
@@ -136,9 +136,8 @@ def _counted(files: Iterable[str]) -> Counter[str]:
 
 
 def _decided(counts: Counter[str]) -> str:
-    """Returns the modality of most files; "auto" if it is the default one, or without files."""
-    name = counts.most_common(1)[0][0] if counts else DEFAULT
-    return "auto" if name == DEFAULT else name
+    """Returns the modality of most files; "auto" without files of a known kind."""
+    return counts.most_common(1)[0][0] if counts else "auto"
 
 
 def _without_notes(files: list[str]) -> Iterator[str]:

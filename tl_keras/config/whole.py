@@ -20,7 +20,7 @@ from tl_keras.config.commands import (
     EvaluateConfig,
     ParallelConfig,
 )
-from tl_keras.config.data import DRAWN, DataConfig
+from tl_keras.config.data import DRAWN, DataConfig, source_of
 from tl_keras.config.export import ExportConfig
 from tl_keras.config.fit import FitConfig
 from tl_keras.config.messages import nearest
@@ -56,8 +56,13 @@ else:
     )
 
 
-def _is_missing(path: Any) -> bool:
-    return isinstance(path, str | os.PathLike) and not os.path.exists(os.path.expanduser(path))
+def _with_source(data: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of the section `data`, in which the path decides on a missing `source`."""
+    path = data.get("path")
+    if "source" in data or not isinstance(path, str | os.PathLike):
+        return dict(data)
+    path = os.path.expanduser(path)
+    return {**data, "source": "folder" if os.path.isdir(path) else source_of(path)}
 
 
 def _is_open(value: Any) -> bool:
@@ -97,18 +102,20 @@ class RunConfig(_Examples):
     @model_validator(mode="before")
     @classmethod
     def _default_of_modality(cls, tree: Any) -> Any:
-        """Sets `data.modality` if it is `auto`, and the defaults that depend on it."""
+        """Sets `data.source` and `data.modality` if they are open, and the defaults of both."""
         if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
             return tree
-        modality = detect.modality_of(tree["data"])
-        if modality == "auto" and _is_missing(tree["data"].get("path")):
-            # Missing data are reported later. A wrong modality must not be reported before that.
+        tree = {**tree, "data": _with_source(tree["data"])}
+        given, modality = tree["data"].get("modality", "auto"), detect.modality_of(tree["data"])
+        if modality == "auto":
+            # Missing or damaged data are reported later. A modality that the backbone does not take
+            # must not be reported before that.
             model = tree.get("model")
             backbone = model.get("backbone") if isinstance(model, dict) else None
             modality = table.modality_of(backbone) or modality
-        if modality not in MODALITIES:
+        if modality not in MODALITIES or (given == "auto" and modality == DEFAULT):
             return tree
-        tree = {**tree, "data": {**tree["data"], "modality": modality}}
+        tree["data"]["modality"] = modality
         for section, defaults in part(modality, "config").DEFAULTS.items():
             if isinstance(tree.get(section, {}), dict):
                 tree[section] = {**defaults, **tree.get(section, {})}

@@ -107,9 +107,12 @@ def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
     """Returns median, 95th percentile and minimum of the milliseconds for one example.
 
-    They are measured in 50 runs, after 5 runs to warm up.
+    They are measured in 50 runs, after 5 runs to warm up. If examples have different lengths, one
+    of median length is measured.
     """
     loaded = load_interpreter(file, threads)
+    if inputs.lengths is not None:
+        inputs = inputs.part(np.argsort(inputs.lengths, kind="stable")[len(inputs) // 2 :][:1])
     example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
     for _ in range(TIMED_RUNS + 5):
@@ -118,7 +121,9 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
         seconds.append(time.perf_counter() - started)
     least, median, p95 = np.percentile(seconds[5:], (0, 50, 95)) * 1e3
     measured = {"median": median, "p95": p95, "least": least}
-    return Latency(**{k: round(float(value), 3) for k, value in measured.items()}, threads=threads)
+    rounded = {name: round(float(value), 3) for name, value in measured.items()}
+    length = None if inputs.lengths is None else int(inputs.lengths[0])
+    return Latency(**rounded, threads=threads, length=length)
 
 
 def arena_bytes(content: bytes) -> int | None:
@@ -126,13 +131,16 @@ def arena_bytes(content: bytes) -> int | None:
 
     This holds for LiteRT's built-in kernels. It is computed from the addresses that the interpreter
     gives to its tensors. Temporary memory of kernels, and memory of a delegate such as XNNPACK, are
-    not included. Returns None if the size of some tensor is unknown before the file runs.
+    not included. Returns None if the size of some tensor is unknown before the file runs, and for
+    files that take examples of any length.
     """
     model = flatbuffer.read(content)
     interpreter = Interpreter(
         model_content=content,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
+    if -1 in interpreter.get_input_details()[0]["shape_signature"][1:]:
+        return None
     interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     unpacked = {

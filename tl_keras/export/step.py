@@ -250,12 +250,17 @@ def _figures(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -
         )
     lines += [
         f"- {entry.bytes:,} bytes{_memory(entry)}.",
-        f"- {entry.latency_ms.median:g} ms per {config.nouns[0]} (median, one thread, on the "
-        "machine that exported the file).",
+        f"- {entry.latency_ms.median:g} ms per {config.nouns[0]}{_of_length(entry)} (median, one "
+        "thread, on the machine that exported the file).",
     ]
     if shipped.device:
         lines.append(f"- {part(config.modality, 'bundle').measured_sentence(shipped.device)}")
     return "\n".join(lines)
+
+
+def _of_length(entry: Exported) -> str:
+    length = entry.latency_ms.length
+    return "" if length is None else f" of {length} input values, the median length"
 
 
 def _memory(entry: Exported) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tl_keras.config import text as configs
+from tl_keras.config.command_line import to_train_from
 from tl_keras.config.earlier.difference import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import marks
@@ -123,8 +124,8 @@ def load_finished(workdir: str | Path) -> Run:
     if run.result.pretraining is not None:
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} holds a backbone that was pretrained without labels, "
-            "which answers nothing yet; train a model from it, for example with tl-keras finetune "
-            f"--data=DATA --set model.weights={shlex.quote(str(run.workdir))}"
+            "which answers nothing yet; train a model from it, for example with "
+            f"{to_train_from(str(run.workdir), configs.to_tree(run.config))}"
         )
     if run.pipeline == "compare":
         best = run.result.recommended.best or next(iter(run.result.approaches))

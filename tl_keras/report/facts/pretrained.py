@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from tl_keras.config.command_line import to_train_from
+from tl_keras.config.text import to_tree
+from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import part
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.training import Pretraining
@@ -17,10 +20,10 @@ def headline(run: RunFiles) -> str:
     return _headline(run.modality, run.result.pretraining) if has_no_head(run) else ""
 
 
-def lines(modality: str, record: Pretraining, workdir: Path) -> list[str]:
+def lines(config: RunConfig, record: Pretraining, workdir: Path) -> list[str]:
     """Returns the lines that the command prints at its end."""
-    next_step = f"tl-keras finetune --data=DATA --set model.weights={workdir}"
-    return [f"{'val':13} {_headline(modality, record)}", f"{'next':13} {next_step}"]
+    next_step = to_train_from(str(workdir), to_tree(config))
+    return [f"{'val':13} {_headline(config.modality, record)}", f"{'next':13} {next_step}"]
 
 
 def rows(run: RunFiles) -> list[tuple[str, float]]:

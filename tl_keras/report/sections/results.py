@@ -211,14 +211,16 @@ def exports(run: RunFiles) -> str:
     if run.holds_out and split == "val":
         # The final model was trained on all folds, so these scores do not measure its quality.
         measured_on = "training"
+    lengths = _distinct(e.latency_ms.length for e in measured.values() if e.latency_ms)
+    of_length = f" of median length ({lengths})" if lengths else ""
     of_threads = f" on {threads} thread{'s' if threads != '1' else ''}" if threads else ""
     above = (
         f"Each file was loaded back and measured on {on or NOTHING} {measured_on} examples. "
         "Agreement and largest difference compare its answers with those of the Keras model. "
-        f"Latency is the median time for one example{of_threads} over {figures.TIMED} repetitions "
-        "on the machine of this run. The small print at the latency is the time that 95% of the "
-        "repetitions do not exceed. The small print at the size is the memory that LiteRT's own "
-        "kernels need for activations and unpacked weights."
+        f"Latency is the median time for one example{of_length}{of_threads} over {figures.TIMED} "
+        "repetitions on the machine of this run. The small print at the latency is the time that "
+        "95% of the repetitions do not exceed. The small print at the size is the memory that "
+        "LiteRT's own kernels need for activations and unpacked weights."
     )
     score = run.main
     columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]

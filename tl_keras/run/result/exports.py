@@ -15,6 +15,12 @@ class Latency(Part):
     )
     least: Maybe[Milliseconds] = Field(None, description="Shortest of the measured times.")
     threads: Maybe[int] = Field(None, description="Number of CPU threads that the file ran on.")
+    length: Maybe[int] = Field(
+        None,
+        description="Length of the measured example, the median length of the validation examples. "
+        "Only for examples of different lengths, such as texts, whose length is the number of "
+        "their token ids.",
+    )
 
 
 class FileLoss(Measures):
