@@ -218,11 +218,11 @@ def _evaluate(values: Flags, _: list[str]) -> int:
 
 def _predict(values: Flags, paths: list[str]) -> int:
     run = _finished(values)
-    noun = nouns(run.config.modality)[0]
+    noun, inputs = nouns(run.config.modality)[0], part(run.config.modality, "predict_inputs")
     if not paths:
-        raise ValueError(f"predict: expected {noun} files or folders; received none")
+        raise ValueError(f"predict: expected {inputs.ON_COMMAND_LINE}; received none")
     # For texts, an argument that is not a path is an example itself.
-    given = part(run.config.modality, "predict_inputs").as_given(paths)
+    given = inputs.as_given(paths)
     for path, value in zip(paths, given, strict=True):
         if isinstance(value, Path) and not value.exists():
             raise ValueError(

@@ -140,8 +140,9 @@ show: HTML and sentences about examples, for the report.
   SHIFTS                        part of a sentence: conditions in which a model may do worse, such
                                 as `other cameras`
 
-predict_inputs: as_given(values)   a list of paths and in-memory examples, from what the user gives
-                                to `predict`
+predict_inputs: what the user gives to `predict`.
+  ON_COMMAND_LINE               for messages: what the command accepts
+  as_given(values)              a list of paths and in-memory examples
 
 own_model: layers around the model file of a user.
   start(settings, preprocessing, dtype)    a model that runs before the user's model

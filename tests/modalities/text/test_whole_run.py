@@ -1,5 +1,6 @@
 """A whole run on texts in a table: its data check, the words in its report, and predictions."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,8 @@ import pytest
 
 import tl_keras
 from tl_keras import cli
+from tl_keras.approaches import evaluate
+from tl_keras.config import text as configs
 from tl_keras.modalities.text.drawn import intents
 from tl_keras.modalities.text.tokens import vocabulary
 
@@ -76,6 +79,10 @@ def test_the_command_line_takes_a_text(run, capsys):
     arguments = ["predict", f"--workdir={run.workdir}", "thank you so much", "--format=csv"]
     assert cli.main(arguments) == 0
     assert "#0,thanks," in capsys.readouterr().out
+    assert cli.main(arguments[:2]) == 2
+    assert "expected texts, text files, tables or folders; received none" in capsys.readouterr().err
+    assert cli.main([*arguments, "-"]) == 2
+    assert "standard input is not read" in capsys.readouterr().err
     assert cli.main([*arguments, "lost.txt"]) == 2
     assert "expected a text or a folder; 'lost.txt' does not exist" in capsys.readouterr().err
 
@@ -143,3 +150,23 @@ def test_a_killed_run_continues_with_the_vocabulary_with_which_it_began(tmp_path
     (own / "vocab.txt").write_text(words, encoding="utf-8")
     tl_keras.finetune(tree, tmp_path / "run")
     assert vocabulary.read(str(tmp_path / "run/vocabulary")) == vocabulary.read("english")
+
+
+def test_evaluate_also_takes_the_usual_names_of_columns(run, tmp_path):
+    file = tmp_path / "others.csv"
+    file.write_text("text,label\nthank you so much,thanks\nwhere is it,other\n")
+    config = configs.load(run.workdir / "config.yaml", ["data.text_column=review"])
+    renamed = dataclasses.replace(run, config=config)
+    assert evaluate.run(renamed, file) == evaluate.run(run, file)
+    file.write_text("message,label\nthank you so much,thanks\n")
+    with pytest.raises(ValueError, match=r"^data.text_column: .* has no column 'review'"):
+        evaluate.run(renamed, file)
+
+
+def test_latency_is_that_of_a_text_of_median_length(run):
+    file = run.result.export["float32"]
+    assert 6 <= file.latency_ms.length <= 20
+    assert file.arena_bytes is None  # It depends on the length of the text.
+    readme = (run.workdir / "export" / "device" / "README.md").read_text(encoding="utf-8")
+    assert f"ms per text of {file.latency_ms.length} input values, the median length" in readme
+    assert "bytes of memory" not in readme

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tl_keras.modalities.image.decoding.pillow import quiet_pillow, upright_rgb
 
+ON_COMMAND_LINE = "image files or folders"
 EXPECTED = (
     "expected an image file, a folder, an array (height, width, 3) uint8, a PIL image or a list of "
     "these"

@@ -16,6 +16,7 @@ EXPECTED = (
     "expected a text, the path of a text file, a folder or a table (.csv, .jsonl), or a list of "
     "these"
 )
+ON_COMMAND_LINE = "texts, text files, tables or folders"
 # A string that ends so is meant as a path even if the path does not exist, and becomes no text.
 FILES = (*SUFFIXES, *TABLES)
 
@@ -68,6 +69,11 @@ def _one(value: Any, name: str) -> Path | Given:
         missing = " (a missing value)" if isinstance(value, float) and value != value else ""
         received = f"{type(value).__name__}{missing} as value {name}"
         raise TypeError(f"predict: {EXPECTED}; received {received}")
+    if value == "-":
+        raise ValueError(
+            f"predict: {EXPECTED}; received '-'; standard input is not read; write its texts to a "
+            "file first"
+        )
     if not value.strip():
         raise ValueError(f"predict: {EXPECTED}; received an empty text as value {name}")
     path = os.path.expanduser(value)
