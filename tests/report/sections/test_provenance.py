@@ -22,7 +22,7 @@ def test_rows_that_are_left_out_are_not_called_files(workdir):
     quarantined = [{"file": f"row {i}", "reason": "empty"} for i in (3, 5)]
     change(workdir, "data.json", quarantined=quarantined)
     text = report(workdir)
-    assert "2 rows cannot be read or used." in text and "<th>Row</th>" in text
+    assert "2 rows cannot be read or used." in text and ">Row</th>" in text
     assert "Repair or remove 2 rows." in text
     assert "2 rows were left out" in (workdir / "MODEL_CARD.md").read_text()
 
