@@ -134,6 +134,9 @@ def test_auto_compares_all_approaches_that_the_config_allows(wanted, tmp_path):
     auto = changed(wanted, compare={"approaches": "auto"})
     expected = ["head", "finetune", "search", "full", "cross_validate", "scratch"]
     assert names(auto) == expected
+    assert "full" not in names(changed(auto, fit={"freeze": 0.0}))  # The same as finetune.
+    words = {"data": {"source": "intents"}, "model": {"backbone": "StaticEmbedding"}}
+    assert "full" not in names(words)
     unlabelled = changed(auto, data={"unlabelled": str(tmp_path)})
     assert names(unlabelled) == [*expected[:-1], "parallel", "scratch"]
     chain = changed(auto, compare={"chain": str(tmp_path)})

@@ -117,7 +117,11 @@ def planned(config: RunConfig) -> list[Planned]:
         "parallel": ("parallel", {"data": {"unlabelled": unlabelled}}),
         "scratch": ("finetune", {"model": {"weights": "none"}, "fit": FROM_SCRATCH}),
     }
-    missing = {"chain": wanted.chain is None, "parallel": unlabelled is None}
+    missing = {
+        "chain": wanted.chain is None,
+        "parallel": unlabelled is None,
+        "full": _freezes_nothing(config),
+    }
     names: list[str] = [name for name in APPROACHES if not missing.get(name)]
     if wanted.approaches != "auto":
         if "parallel" in wanted.approaches and unlabelled is None:
@@ -131,6 +135,14 @@ def planned(config: RunConfig) -> list[Planned]:
         changes[f"backbone_{i}"] = ("finetune", {"model": _other(model, config.model.backbone)})
         names.insert(len(names) - names.count("scratch"), f"backbone_{i}")
     return [_approach(name, *changes[name], tree) for name in names]
+
+
+def _freezes_nothing(config: RunConfig) -> bool:
+    """Returns whether fine-tuning trains all layers, so that `full` would be the same again."""
+    freeze = config.fit.freeze
+    if freeze == "auto":
+        freeze = table.auto_values(config.model.backbone, num_train=1).get("freeze")
+    return freeze == 0
 
 
 FROM_SCRATCH = {"freeze": "auto", "keep": "auto", "epochs": "auto", "learning_rate": "auto"}

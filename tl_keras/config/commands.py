@@ -146,7 +146,8 @@ class CompareConfig(Section):
         "fine-tuning of all layers. chain: fine-tuning from the weights of the run compare.chain. "
         "cross_validate: the command cross_validate. parallel: the command parallel; needs "
         "data.unlabelled. scratch: training from random weights. auto: all of these, but chain "
-        "only if compare.chain is set, and parallel only if data.unlabelled is set.",
+        "only if compare.chain is set, parallel only if data.unlabelled is set, and full only if "
+        "finetune freezes some layers.",
     )
     backbones: tuple[dict[str, Any], ...] = Field(
         (),
