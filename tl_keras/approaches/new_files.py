@@ -1,6 +1,5 @@
 """Checks and reads new files for a finished run, just as the run did with its own data."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from tl_keras import modalities
 from tl_keras.data import check_files, store
 from tl_keras.data.batching.inputs import Inputs, is_variable, read_all, reader
 from tl_keras.modalities import part
+from tl_keras.run import lineage
 from tl_keras.run.run import OF_A_MODEL, Run
 
 
@@ -52,13 +52,7 @@ def recorded(run: Run) -> dict[str, Any]:
             f"{folder} is a {run.pipeline}, which is part of another run and has no data.json; "
             f"expected the folder of the whole run{_containing(run)}"
         )
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not {"classes", "root", "digests"} <= content.keys():
-        raise ValueError(f"--workdir: {str(file)!r} is damaged; restore it, or choose another run")
-    return content
+    return lineage.recorded(run.workdir)
 
 
 def _containing(run: Run) -> str:

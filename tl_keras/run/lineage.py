@@ -25,19 +25,39 @@ def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
     """Yields the earlier runs that the initial weights come from, the latest first.
 
     Each item is the folder of a run and the SHA-256 digests of its training examples.
+
+    Raises:
+      ValueError: the `data.json` of such a run is damaged.
     """
     weights = config.origin
     seen = set()  # A run may start from an earlier run in the same folder.
     while (source := run_of(weights)) and source not in seen:
         seen.add(source)
-        data = json.loads((source / "data.json").read_text(encoding="utf-8"))
+        data = recorded(source)
         yield source, trained_on(data)
         weights = runs.load(source).config.model.origin
 
 
+def recorded(folder: Path) -> dict[str, Any]:
+    """Returns the content of `data.json` of an earlier run.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    file = folder / "data.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    fields = {"classes", "splits", "digests", "root"}
+    if not isinstance(content, dict) or not fields <= content.keys():
+        raise ValueError(f"{str(file)!r} is damaged; restore it, or choose another run")
+    return content
+
+
 def learned_without_labels(source: Path) -> bool:
     """Returns whether the run in a folder was pretrained without labels."""
-    data = json.loads((source / "data.json").read_text(encoding="utf-8"))
+    data = recorded(source)
     return bool(data.get("objective"))
 
 

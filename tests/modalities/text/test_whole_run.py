@@ -170,3 +170,11 @@ def test_latency_is_that_of_a_text_of_median_length(run):
     readme = (run.workdir / "export" / "device" / "README.md").read_text(encoding="utf-8")
     assert f"ms per text of {file.latency_ms.length} input values, the median length" in readme
     assert "bytes of memory" not in readme
+
+
+def test_a_damaged_file_of_an_earlier_run_is_named(run, tmp_path):
+    copy = shutil.copytree(run.workdir, tmp_path / "earlier")
+    (copy / "data.json").write_text("{}")
+    model = {"backbone": "StaticEmbedding", "weights": str(copy), "options": {"dimensions": 16}}
+    with pytest.raises(ValueError, match="earlier/data.json' is damaged; restore it"):
+        tl_keras.finetune({"data": {"source": "intents"}, "model": model}, tmp_path / "run")

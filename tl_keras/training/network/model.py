@@ -1,6 +1,5 @@
 """The whole model, from prepared example to answer: backbone, head and temperature."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tl_keras.backbones import from_file, model_file, table
 from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
-from tl_keras.run.lineage import run_of
+from tl_keras.run.lineage import recorded, run_of
 from tl_keras.run.trained import as_trained
 from tl_keras.tasks.heads import Earlier, Head
 
@@ -132,7 +131,7 @@ def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) 
       names: names of the answers of this run.
     """
     model = load(folder / "model.keras")
-    data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    data = recorded(folder)
     known, examples = data["classes"], len(data["splits"]["train"])
     layers = {layer.name: layer for layer in model.layers}
     if LOGITS not in layers or HIDDEN in layers:
