@@ -94,6 +94,42 @@ def test_a_finished_run_is_returned_until_a_cell_changes(trained):
     tl_keras.finetune(tree, run.workdir)
 
 
+def moved(rows: list, what: str) -> list:
+    """Returns the rows of a table after a change."""
+    return {
+        "removed": [*rows[:4], *rows[5:]],
+        "two removed": [*rows[:4], *rows[5:30], *rows[31:]],
+        "inserted": [*rows[:2], ("a new text", "good"), *rows[2:]],
+        "replaced": [*rows[:4], *rows[5:30], ("a new text", "good"), *rows[30:]],
+        "swapped": [*rows[:4], rows[5], rows[4], *rows[6:]],
+        "appended": [*rows[:4], ("a new text", "good"), *rows[5:], ("another text", "good")],
+    }[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("removed", "1 row removed; the first row that differs is 'row 6'"),
+        ("two removed", "2 rows removed; the first row that differs is 'row 6'"),
+        ("inserted", "1 row inserted; the first row that differs is 'row 4'"),
+        ("replaced", "1 row removed and 1 row inserted; the first row that differs is 'row 6'"),
+        ("swapped", "rows in another order; the first row that differs is 'row 6'"),
+        ("appended", "1 row added: 'row 64'; changed content of 'row 6'"),
+    ],
+)
+def test_rows_that_have_moved_are_not_called_changed(trained, what, said):
+    run, tree, file = trained
+    before = file.with_suffix(".before")
+    shutil.copy2(file, before)
+    write_csv(file, moved([*texts(60, 0), ("", "good"), ("no label", "")], what))
+    try:
+        with pytest.raises(ValueError, match="was finished with other data") as caught:
+            tl_keras.finetune(tree, run.workdir)
+    finally:
+        shutil.move(before, file)
+    assert f"({said})" in str(caught.value)
+
+
 def test_a_table_is_measured_as_its_texts_are(trained, tmp_path):
     run, _, _ = trained
     rows = texts(24, 1)

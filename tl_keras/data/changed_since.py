@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tl_keras.data import contents
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources.of_files import OF_FILES, list_unlabelled
 from tl_keras.data.sources.without_labels import list_examples
-from tl_keras.data.wording import count_of_examples, shortened
+from tl_keras.data.wording import count_of_examples, number_of, place_of, shortened
 
 
 def stamp(listing: Listing) -> str:
@@ -64,8 +65,11 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]
+    rewritten = list(_rewritten(listing, recorded))
+    if rewritten and (moved := _moved(listing, recorded, rewritten)):
+        return moved
     changes = [] if is_same else _added_and_removed(listing, recorded)
-    if rewritten := list(_rewritten(listing, recorded)):
+    if rewritten:
         changes.append(f"changed content of {shortened(rewritten)}")
     if not changes and not is_same:
         changes.append("changed labels, splits or groups")
@@ -74,11 +78,7 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
 
 def _added_and_removed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
     """Returns texts about added and removed files, such as "2 files added: 'a.png', 'b.png'"."""
-    recorded_files = {file for files in recorded["splits"].values() for file in files}
-    recorded_files.update(entry["file"] for entry in recorded["quarantined"])
-    recorded_files.update(recorded["omitted"])
-    listed_files = {listed.file for listed in listing.files}
-    listed_files.update(entry.file for entry in listing.quarantined)
+    recorded_files, listed_files = _files(listing, recorded)
     differences = {
         "added": sorted(listed_files - recorded_files),
         "removed": sorted(recorded_files - listed_files),
@@ -88,6 +88,41 @@ def _added_and_removed(listing: Listing, recorded: Mapping[str, Any]) -> list[st
         for how, files in differences.items()
         if files
     ]
+
+
+def _files(listing: Listing, recorded: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Returns the files that the run recorded, and those that are listed now."""
+    recorded_files = {file for files in recorded["splits"].values() for file in files}
+    recorded_files.update(entry["file"] for entry in recorded["quarantined"])
+    recorded_files.update(recorded["omitted"])
+    listed_files = {listed.file for listed in listing.files}
+    listed_files.update(entry.file for entry in listing.quarantined)
+    return recorded_files, listed_files
+
+
+def _moved(listing: Listing, recorded: Mapping[str, Any], rewritten: Sequence[str]) -> str:
+    """Returns how many rows were removed and inserted, if that moved rows of a table; else "".
+
+    A removed row changes the number, and so the name, of each row below it.
+
+    Args:
+      rewritten: the rows whose content has changed.
+    """
+    if contents.find_table(listing.root) is None:
+        return ""
+    read = contents.reader(listing.root)
+    now = {listed.file: hashlib.sha256(read(listed.file)).hexdigest() for listed in listing.files}
+    known = Counter(digest for digests in recorded["digests"].values() for digest in digests)
+    if not any(now[file] in known for file in rewritten):
+        return ""  # Rows were edited where they are.
+    recorded_files, listed_files = _files(listing, recorded)
+    more = len(listed_files) - len(recorded_files)
+    # The contents of rows that the run left out are not recorded.
+    removed = max((known - Counter(now.values())).total(), -more)
+    unit, counts = place_of(rewritten), {"removed": removed, "inserted": more + removed}
+    changes = [f"{number_of(count, unit)} {how}" for how, count in counts.items() if count]
+    what = " and ".join(changes) or f"{unit}s in another order"
+    return f"{what}; the first {unit} that differs is {rewritten[0]!r}"
 
 
 def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:

@@ -131,6 +131,16 @@ WHERE = "data.path: '.*data.csv'"
         ("premise,hypothesis,label\na,b,x\n", "set data.text_column to the column to use"),
         ("I like it,good\nI hate it,bad\n", "if the first row is not a header, insert the row te"),
         (
+            "I like everything about this small hotel,good\nI hate it,bad\n",
+            "received i like everything about this small hotel, good; if the first row is not a "
+            "header, insert the row text,label above it$",
+        ),
+        (
+            "I like everything about this small hotel so much,good\nI hate it,bad\n",
+            r"received i like everything about this small hotel\.\.\., good; if the first row",
+        ),
+        ("a/1.txt,good\nb/2.txt,bad\n", "is not a header, insert the row path,label above it$"),
+        (
             "id,review,label\n1,I like it very much,good\n",
             "received id, review, label; if the column 'review' holds the texts, set "
             "data.text_column=review$",

@@ -37,6 +37,7 @@ PAIRS += [
 ]
 MANY_WORDS = 3  # A column whose cells have at least so many words on average may hold texts.
 LOOKED_AT = 200  # rows
+LONGEST = 40  # characters of the name of a column in a message
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def columns(rows: Table, config: RunConfig) -> tuple[Columns, list[str]]:
         raise ValueError(
             f"{field or 'data.path: '}{str(rows.file)!r} has no column {wanted!r}; expected the "
             f"columns {example},{label} and optionally split,group; received "
-            f"{', '.join(rows.columns)}{nearest(wanted, rows.columns) if field else hint}"
+            f"{_names(rows)}{nearest(wanted, rows.columns) if field else hint}"
         )
     if not len(rows) and not rows.bad:
         raise ValueError(f"{where} has no rows below its header")
@@ -102,8 +103,8 @@ def of_cells(rows: Table, config: RunConfig, field: str) -> str:
     where = f"{field}: {str(rows.file)!r}"
     wanted = " or ".join(repr(name) for name in (config.data.text_column, own) if name)
     raise ValueError(
-        f"{where} has no column {wanted}; received {', '.join(rows.columns) or 'nothing'}"
-        f"{csv_faults.how_to_separate(rows.file, rows.columns)}"
+        f"{where} has no column {wanted}; received {_names(rows)}"
+        f"{_unnamed(rows, str(config.data.text_column or own))}"
     )
 
 
@@ -119,8 +120,8 @@ def _example(rows: Table, config: RunConfig, label: str, where: str) -> str:
         if normal(given) not in rows.columns:
             raise ValueError(
                 f"data.text_column: {str(rows.file)!r} has no column {given!r}; expected one of "
-                f"{', '.join(rows.columns) or 'nothing'}{nearest(given, rows.columns)}"
-                f"{csv_faults.how_to_separate(rows.file, rows.columns)}"
+                f"{_names(rows)}{nearest(given, rows.columns)}"
+                f"{_unnamed(rows, given, label)}"
             )
         return normal(given)
     pair = _pair(rows.columns)
@@ -133,29 +134,54 @@ def _example(rows: Table, config: RunConfig, label: str, where: str) -> str:
         return "path"
     raise ValueError(
         f"{where} has no column {own or 'path'!r}; expected the columns {own or 'path'},{label} "
-        f"and optionally split,group; received {', '.join(rows.columns) or 'nothing'}"
+        f"and optionally split,group; received {_names(rows)}"
         f"{_hint(rows, own, label)}"
     )
 
 
 def _hint(rows: Table, own: str | None, label: str) -> str:
     """Returns what to do about a missing column of examples, as the end of a message."""
-    if separated := csv_faults.how_to_separate(rows.file, rows.columns):
-        return separated
-    if own and rows.unit == "row" and any(re.search(r"\w\W+\w", c) for c in rows.columns):
-        return f"; if the first row is not a header, insert the row {own},{label} above it"
+    of_cells = _of_cells()
+    if unnamed := _unnamed(rows, own or part(of_cells, "config").COLUMN, label):
+        return unnamed
     column = _of_many_words(rows, label)
     if not column:
         return ""
-    plural = next(
-        modalities.nouns(name)[1] for name in MODALITIES if part(name, "config").COLUMN is not None
-    )
+    plural = modalities.nouns(of_cells)[1]
     labels = (
         ""
         if label in rows.columns
         else ", and data.label_column to the name of the column with the labels"
     )
     return f"; if the column {column!r} holds the {plural}, set data.text_column={column}{labels}"
+
+
+def _unnamed(rows: Table, own: str, *others: str) -> str:
+    """Returns what to do if columns have no names or no commas between them, or "".
+
+    Args:
+      own: the name that the column of the examples should have.
+      others: the names that the other columns should have.
+    """
+    if separated := csv_faults.how_to_separate(rows.file, rows.columns):
+        return separated
+    is_text = any(len(name.split()) >= MANY_WORDS for name in rows.columns)
+    is_path = any(re.search(r"\w\.[a-z]{3,4}$", name) for name in rows.columns)
+    if rows.unit != "row" or not (is_text or is_path):
+        return ""
+    own = own if is_text else "path"
+    return f"; if the first row is not a header, insert the row {','.join([own, *others])} above it"
+
+
+def _of_cells() -> str:
+    """Returns the first modality whose examples are cells of tables."""
+    return next(name for name in MODALITIES if part(name, "config").COLUMN is not None)
+
+
+def _names(rows: Table) -> str:
+    """Returns the names of the columns, each at most `LONGEST` characters long."""
+    names = (n if len(n) <= LONGEST else f"{n[:LONGEST].rstrip()}..." for n in rows.columns)
+    return ", ".join(names) or "nothing"
 
 
 def _of_many_words(rows: Table, label: str) -> str:
