@@ -214,6 +214,14 @@ def test_long_cells_are_read_and_the_limit_of_csv_stays(tmp_path):
     assert csv.field_size_limit() == before
 
 
+def test_texts_in_place_of_labels_are_refused(tmp_path):
+    message = f"{WHERE}, row 3: the label has 1,001 characters; expected one class name of at most"
+    with pytest.raises(ValueError, match=message):
+        listed(tmp_path, f"text,label\na,b\nc,{'d' * 1001}\n")
+    with pytest.raises(ValueError, match="set data.label_column"):
+        listed(tmp_path, f"text,label\na,b\nc,{'d' * 1001}\n", literal_labels=True)
+
+
 def test_large_tables_are_refused_before_they_are_read(tmp_path, monkeypatch):
     file = written(tmp_path, b"")
     with file.open("r+b") as stream:

@@ -21,6 +21,7 @@ from tl_keras.data.table_files import table
 from tl_keras.data.table_files.table import Table
 from tl_keras.data.wording import number_of
 
+MAX_LABEL = 1000  # characters: a label is a name in files, tables and the report
 MISNAMED = (
     "data.path: {!r}: expected a name that ends with .csv, since the examples are cells of the "
     "table; rename the file"
@@ -155,6 +156,13 @@ def _check_labels(rows: Table, columns: Columns, labelled: list[Listed], config:
         )
     if not labelled:
         raise ValueError(f"{where} has no {rows.unit} with a label")
+    longest = max(labelled, key=lambda row: len(row.label))
+    if len(longest.label) > MAX_LABEL:
+        raise ValueError(
+            f"{where}, {longest.file}: the label has {len(longest.label):,} characters; expected "
+            f"one {expected} of at most {MAX_LABEL:,}; if another column holds the labels, set "
+            "data.label_column to its name"
+        )
     if not columns.is_cell:
         paths_in_tables.refuse_several_labels(rows.file, labelled, expected)
     unfit = tasks.of(config.task, "targets").unfit([row.label for row in labelled])
