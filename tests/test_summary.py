@@ -7,6 +7,8 @@ from handmade import candidate, exported, write_result
 
 from tl_keras import summary
 from tl_keras.config import text as configs
+from tl_keras.report.read import read
+from tl_keras.report.sections import provenance
 from tl_keras.run.result.exports import Latency, Shipped
 from tl_keras.run.result.training import ModelRecord
 from tl_keras.run.run import Run
@@ -75,6 +77,22 @@ def test_summary_explains_which_weights_are_kept(tmp_path, kept, candidates, tex
     write_result(tmp_path, model=model)
     run = Run(tmp_path, configs.from_tree({"data": {"source": "digits"}}), "finetune")
     assert f"model         MobileNet, {text}" in summary.lines(run)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "kept", "text"),
+    [
+        ("parallel", "average", "the average of the weights of all student models"),
+        ("cross_validate", "average", "the average of the weights of all fold models"),
+        ("parallel", "ensemble", "all student models, whose probabilities are averaged"),
+        ("parallel", "segment_3", "the student model of segment 3"),
+    ],
+)
+def test_summary_says_whose_weights_are_averaged(tmp_path, pipeline, kept, text):
+    write_result(tmp_path, pipeline=pipeline, model=ModelRecord(backbone="MobileNet", kept=kept))
+    run = Run(tmp_path, configs.from_tree({"data": {"source": "digits"}}), pipeline)
+    assert f"model         MobileNet, nothing frozen, kept: {text}" in summary.lines(run)
+    assert provenance.described(read(tmp_path))["kept"] == text
 
 
 def test_short_latencies_keep_two_digits(tmp_path):

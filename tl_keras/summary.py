@@ -15,7 +15,7 @@ from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.drawings.words import counted, milliseconds
 from tl_keras.report.facts import fold_strengths, label_doubts, pretrained
 from tl_keras.report.read import read
-from tl_keras.report.sections.provenance import KEPT
+from tl_keras.report.sections.provenance import kept_words
 from tl_keras.run.result.exports import Shipped
 from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.result.training import ModelRecord
@@ -167,7 +167,7 @@ def _of_a_model(run: Run) -> list[str]:
         lines.append(_search(result.search, result.model))
     if result.pretraining:
         lines += pretrained.lines(run.config, result.pretraining, run.workdir)
-    lines.append(_model(result.model))
+    lines.append(_model(result.model, run.pipeline))
     return [*lines, *_exports(run, result)]
 
 
@@ -181,9 +181,11 @@ def _search(search: SearchRecord, model: ModelRecord) -> str:
     return f"{'search':13} {counted(len(search.trials), 'trial')}, best: {values}{tied}"
 
 
-def _model(model: ModelRecord) -> str:
+def _model(model: ModelRecord, pipeline: str) -> str:
     frozen = f"frozen up to {model.block or model.cut}" if model.cut else "nothing frozen"
-    kept = {**KEPT, "mix": "the mean of initial and fine-tuned weights"}.get(model.kept, model.kept)
+    kept = kept_words(str(model.kept), pipeline)
+    if model.kept == "mix":
+        kept = "the mean of initial and fine-tuned weights"
     if model.kept == "head":
         frozen = "all frozen"
         tuned = set(model.candidates or ()) - {"head"}

@@ -168,7 +168,7 @@ def described(run: RunFiles) -> dict[str, Any]:
         values = {name: value for name, value in values.items() if name not in ("block", "cut")}
         values["freeze"] = _frozen(model)
     if model.kept:
-        values["kept"] = KEPT.get(model.kept, model.kept)
+        values["kept"] = kept_words(model.kept, run.result.pipeline)
     if model.weights == "none":
         values["weights"] = "none (random initial weights)"
     return {name: _plain(value) for name, value in values.items()}
@@ -179,10 +179,23 @@ KEPT = {
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
-    "average": "the average of the weights of all fold models or student models",
-    "ensemble": "all fold models or student models, whose probabilities are averaged",
+    "average": "the average of the weights of all {models}",
+    "ensemble": "all {models}, whose probabilities are averaged",
     "teacher": "the teacher model, because no student model was better",
 }
+
+
+def kept_words(kept: str, pipeline: str | None) -> str:
+    """Returns in words which weights a model has.
+
+    Args:
+      kept: the field `kept` of the model's record.
+      pipeline: the command that made the model.
+    """
+    if kept.startswith("segment_"):
+        return f"the student model of segment {kept.removeprefix('segment_')}"
+    models = "student models" if pipeline == "parallel" else "fold models"
+    return KEPT.get(kept, kept).replace("{models}", models)
 
 
 def _frozen(model: ModelRecord) -> str:
