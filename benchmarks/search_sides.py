@@ -74,7 +74,7 @@ def lower_bound(config: Any, workdir: Path) -> dict[str, Any]:
     from tl_keras.run.run import Run
     from tl_keras.training import architecture as parts
     from tl_keras.training import suffix
-    from tl_keras.training.activations import activations
+    from tl_keras.training.activations import stored_inputs
     from tl_keras.training.learner import Settings, learner
     from tl_keras.training.network import model as models
     from tl_keras.training.passes import prefixes
@@ -86,16 +86,17 @@ def lower_bound(config: Any, workdir: Path) -> dict[str, Any]:
     computed, how = prefixes(arch, half=False), parts.reading(config, data.dataset)
     started = time.monotonic()
     for split in data.inputs.values():
-        for batch in batches.evaluation(split, 64):
+        for _, batch in batches.read_chunks(split, 64):
             computed.run(batch)
     prefix = time.monotonic() - started
     settings, labels, epoch = Settings(1e-4, 1e-4).tensor(), data.inputs["train"].labels, {}
     for cut in (*arch.cuts, arch.output):
         _, above = suffix.halves(models.logits_of(arch.trained), cut)
         step = learner(above, config.fit).step
-        kept = activations(arch, [cut], "train", how, None)[cut]
+        kept = stored_inputs(arch, cut, "train", how, None)
         steps = list(batches.of_activations(kept, labels, how, 0))
-        step(*steps[0], settings)
+        for batch in steps:  # Batches of another shape may be compiled anew.
+            step(*batch, settings)
         started = time.monotonic()
         for _ in range(EPOCHS):
             for batch in steps:
