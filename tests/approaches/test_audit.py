@@ -153,6 +153,16 @@ def test_dry_run_times_the_phases_of_the_run(config, fit, phases):
     } == phases
 
 
+@pytest.mark.parametrize(
+    ("num_formats", "num_weights", "measured"),
+    [(5, 2_260_000, 10), (4, 22_600_000, 29), (3, 23_600_000, 24)],
+)
+def test_the_time_of_an_export_grows_with_the_model(num_formats, num_weights, measured):
+    estimated = dry_run._export(num_formats, num_weights, answers=0)
+    # The estimate is one line through few measurements of processor time.
+    assert estimated == pytest.approx(measured, rel=0.15)
+
+
 def test_dry_run_raises_the_errors_of_a_run(config):
     config = config.model_copy(update={"fit": FitConfig(freeze="no_layer")})
     with pytest.raises(ValueError, match="no_layer"):
