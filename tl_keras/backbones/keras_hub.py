@@ -16,7 +16,7 @@ from tl_keras.backbones.encoder import Sizes
 from tl_keras.backbones.hugging_face_files import LARGEST, Family
 from tl_keras.backbones.keras_hub_presets import FIRST, HANDLES
 from tl_keras.backbones.options import Option, Value, check_options
-from tl_keras.config.extras import how_to_install
+from tl_keras.config.messages import how_to_install
 from tl_keras.modalities.text.tokens import vocabulary as vocabularies
 
 if TYPE_CHECKING:

@@ -163,3 +163,11 @@ def neighbour(path: str) -> str:
 def with_article(noun: str) -> str:
     """Returns a noun with its article, as in `an image` or `a row`."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def how_to_install(extra: str) -> str:
+    """Returns the command that adds the packages of an extra to the installed tl_keras.
+
+    The command works in every folder, because pip reads the extra from the installed tl_keras.
+    """
+    return f"pip install 'tl-keras[{extra}]'"

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from tl_keras.backbones import model_file, table, weights
 from tl_keras.config import space
 from tl_keras.config.data import OF_PATHS, source_of
-from tl_keras.config.extras import how_to_install
-from tl_keras.config.messages import nearest, neighbour
+from tl_keras.config.messages import how_to_install, nearest, neighbour
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.section import Section, expected
 from tl_keras.config.whole import RunConfig

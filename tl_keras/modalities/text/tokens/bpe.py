@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tl_keras.config.extras import how_to_install
+from tl_keras.config.messages import how_to_install
 from tl_keras.modalities.text.tokens.definition import Vocabulary
 
 SURROGATES = re.compile("[\ud800-\udfff]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tl_keras.config.extras import how_to_install
+from tl_keras.config.messages import how_to_install
 from tl_keras.config.paths import check_extras
 from tl_keras.config.whole import RunConfig
 
