@@ -139,10 +139,10 @@ def planned(config: RunConfig) -> list[Planned]:
 
 def _freezes_nothing(config: RunConfig) -> bool:
     """Returns whether fine-tuning trains all layers, so that `full` would be the same again."""
-    freeze = config.fit.freeze
+    freeze: Any = config.fit.freeze
     if freeze == "auto":
         freeze = table.auto_values(config.model.backbone, num_train=1).get("freeze")
-    return freeze == 0
+    return bool(freeze == 0)
 
 
 FROM_SCRATCH = {"freeze": "auto", "keep": "auto", "epochs": "auto", "learning_rate": "auto"}
