@@ -229,8 +229,12 @@ def _bound(search: dict[str, Any]) -> float:
 
 def _speed_up(run: dict[str, Any]) -> float:
     """Returns the time of KerasTuner as a multiple of the search's, both with their start."""
-    search = run["search"]["empty"]
-    return run["keras_tuner"]["seconds"] / (search["start"] + search["seconds"])
+    return run["keras_tuner"]["seconds"] / seconds_of(run["search"]["empty"])
+
+
+def seconds_of(search: dict[str, Any]) -> float:
+    """Returns the seconds of a search with its start."""
+    return search["start"] + search["seconds"]
 
 
 def _times(runs: list[dict[str, Any]]) -> str:

@@ -69,14 +69,18 @@ def static_features(texts: list[str]) -> np.ndarray:
     return model.predict(padded, verbose=0)
 
 
-def batches(ids: list[np.ndarray], labels: np.ndarray, shuffle: int | None) -> Any:
+def batches(
+    ids: list[np.ndarray], labels: np.ndarray, shuffle: int | None, length: int | None = None
+) -> Any:
     """Returns batches of token ids and labels, padded to the longest text of each batch.
 
     Args:
       ids: the token ids of each text.
       labels: the class of each text, `(texts,) int64`.
       shuffle: seed of the order; None keeps the order, in larger batches.
+      length: number of tokens to which all texts are padded or cut instead.
     """
+    ids = [text[:length] for text in ids]
     import tensorflow as tf
 
     signature = (tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int64))
@@ -86,6 +90,6 @@ def batches(ids: list[np.ndarray], labels: np.ndarray, shuffle: int | None) -> A
     if shuffle is not None:
         rows = rows.shuffle(len(ids), seed=shuffle)
     size = TRAIN_BATCH if shuffle is not None else TEST_BATCH
-    padded = rows.padded_batch(size, ([None], []))
+    padded = rows.padded_batch(size, ([length], []))
     count = tf.data.experimental.assert_cardinality(math.ceil(len(ids) / size))
     return padded.apply(count).prefetch(2)

@@ -10,7 +10,7 @@ PAGE = "../README.md"
 HEADER = ""  # People write all other parts of the page.
 FILE = Path(__file__).resolve().parents[2] / "README.md"
 # The main results that a stranger wants first; the last ones take the place of those not measured.
-FIRST = ("accuracy", "search_speed", "export_quality", "examples", "search_memory", "folding")
+FIRST = ("accuracy", "search_speed", "export_quality", "text", "examples", "search_memory")
 SUMMARY = re.compile(r"(?<=<!-- output: first words -->\n```text\n).*?(?=\n```)", re.DOTALL)
 RESULTS = re.compile(r"(?<=## Measured\n\n).*?(?=\n\n\[Measured\])", re.DOTALL)
 
