@@ -136,7 +136,7 @@ def _repaired():
         longest=64,
         cut=0.02,
         n=151,
-        val=verdict(0.01),
+        val=verdict(0.01).model_copy(update={"also": 108}),
         undecided=77,
         repair=Repair(kept=["conv_1"], bytes=123_456, steps=steps),
         abstain=Abstaining(**share, n=150),

@@ -7,6 +7,7 @@ from typing import get_args
 import keras
 import numpy as np
 import pytest
+from handmade import verdict
 from small_nets import converted, exported, net, noise, subject_of
 
 from tl_keras.config.export import BYTES_PER_WEIGHT, EXACT, NOT_LITERT, Format
@@ -31,6 +32,23 @@ def test_model_that_is_hard_to_quantise_is_repaired(tmp_path):
     assert {"wide", "next"} & set(entry["repair"]["kept"])
     assert len(entry["repair"]["kept"]) < len(quantised_operators(subject_of(net(1000))))
     assert entry["accuracy"] > 0.97  # on test, which did not influence the repair
+
+
+def test_repair_on_few_validation_examples_also_looks_at_training_examples(tmp_path):
+    subject = subject_of(net(scale=1000))
+    val = subject.inputs["val"].part(np.arange(8))
+    few = {**subject.inputs, "val": val}
+    reference = {**subject.reference, "val": subject.reference["val"][:8]}
+    judged = replace(subject, inputs=few, reference=reference)
+    entry = exported(judged, tmp_path, formats=("float32", "int8"))["int8"]
+    assert entry.status == "ok" and entry.val.n == 8 and entry.val.also == 120
+    # A repair by the eight examples alone accepts a file that is far from the model on others.
+    assert entry.agreement > 0.97
+
+
+def test_status_names_the_training_examples_on_which_answers_moved():
+    moved = verdict(moved=0.2).model_copy(update={"also": 108})
+    assert "on validation or on 108 training examples (mean" in exports.status(moved, 0.01)
 
 
 def test_weights_that_overflow_float16_stay_float(tmp_path):

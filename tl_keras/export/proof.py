@@ -22,6 +22,7 @@ from tl_keras.run.result.exports import Exported, FileLoss, Repair, RepairStep
 
 OK = "ok"
 REJECTED = ".rejected"
+JUDGED_ON = 128  # examples by which a repair at least judges how far answers are from the model's
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,7 @@ def _repair(
     examples, reference = judge.inputs["val"].part(chosen), judge.reference["val"][chosen]
     path = writing.folder / "ranked.tflite"
     operators = quantise.candidates(converted.calibrated, name)
+    others = _others(judge, writing)
 
     def cost(positions: Sequence[int]) -> float:
         others = [other for other in operators if other not in positions]
@@ -212,11 +214,39 @@ def _repair(
         bar.update()
         return writing.judged.moved(answers, reference)
 
+    def answers_of(content: bytes) -> np.ndarray:
+        path.write_bytes(content)
+        return over_windows(parity.load_litert(path, silent=True), others)[writing.output]
+
+    # If all operators stay float, the answers are those of the model.
+    known = answers_of(content_of(converted, name, operators)) if len(others) else None
+
+    def checked(verdict: FileLoss, content: bytes) -> FileLoss:
+        if known is None:
+            return verdict
+        moved = max(verdict.moved, writing.judged.moved(answers_of(content), known))
+        return verdict.model_copy(update={"moved": moved, "also": len(others)})
+
     def verdict_on(kept: Collection[int]) -> FileLoss:
-        return _verdict(content_of(converted, name, kept), judge, writing)
+        content = content_of(converted, name, kept)
+        return checked(_verdict(content, judge, writing), content)
 
     with progress(title=f"repair {name}", unit=" runs") as bar:
+        first = checked(first, content_of(converted, name))
         return repair.repair(first, verdict_on, cost, operators, writing.is_sound)
+
+
+def _others(judge: Subject, writing: Writing) -> Inputs:
+    """Returns training examples that a repair also looks at, since validation has few.
+
+    A repair chooses between files by their answers to the validation examples. If these are few, a
+    file may fit them by chance. How far its answers are from the model's needs no labels, so
+    training examples show it, too.
+    """
+    train = judge.inputs["train"]
+    strata = tasks.of(writing.task, "targets").strata(train.labels)
+    few = max(0, JUDGED_ON - len(judge.inputs["val"]))
+    return train.part(litert.balanced(strata, few))
 
 
 def _longer(inputs: Inputs, longest: int) -> np.ndarray:

@@ -45,6 +45,12 @@ class FileLoss(Measures):
     )
     n: int = Field(description="Number of measured examples.")
     on: str = Field(description="Which examples were measured, such as `validation`.")
+    also: Maybe[int] = Field(
+        None,
+        description="Number of training examples on which `moved` was measured, too; `moved` is "
+        "then the larger of the two values. Only for a repaired file, if the other examples are "
+        "few.",
+    )
 
 
 class RepairStep(Part):

@@ -93,8 +93,9 @@ def status(verdict: FileLoss, bound: float) -> str:
             f"to {high:.3f}), more than export.max_accuracy_drop, {bound:g}"
         )
     if verdict.moved > MOST_MOVED:
+        also = f" or on {verdict.also} training examples" if verdict.also else ""
         return (
-            f"moves {verdict.moved:.2f} of the probability mass to other classes on {verdict.on} "
-            f"(mean over the examples); at most {MOST_MOVED:g} is acceptable"
+            f"moves {verdict.moved:.2f} of the probability mass to other classes on {verdict.on}"
+            f"{also} (mean over the examples); at most {MOST_MOVED:g} is acceptable"
         )
     return "ok"
