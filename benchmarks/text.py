@@ -179,8 +179,12 @@ class Figures:
         return list(dict.fromkeys(case.set for case in self.rows))
 
     @property
-    def counts(self) -> list[int]:
-        return sorted({case.count for case in self.rows})
+    def commits(self) -> list[str]:
+        return sorted({row["commit"] for row in self.rows.values()})
+
+    def counts(self, name: str) -> list[int]:
+        """Returns the numbers of labels with which `ours` was measured on a set."""
+        return sorted({c.count for c in self.rows if (c.set, c.way) == (name, "ours")})
 
     def of(self, name: str, count: int, way: str) -> dict[int, Row]:
         """Returns the rows of a way by seed."""
@@ -202,11 +206,14 @@ class Figures:
 
         Args:
           other: a way, or `better`: of `frozen` and `plain` whichever has the higher mean.
+
+        Returns:
+          None if both ways have no seed in common, or, for `better`, if one was not measured.
         """
         generator, columns = np.random.default_rng(0), []
         for count in counts:
             way = self.better(name, count) if other == "better" else other
-            ours, others = self.of(name, count, "ours"), self.of(name, count, way)
+            ours, others = self.of(name, count, "ours"), self.of(name, count, way or "")
             seeds = sorted(set(ours) & set(others))
             if not seeds:
                 return None
@@ -216,8 +223,10 @@ class Figures:
         mean, *drawn = 100 * np.mean(columns, axis=0)
         return Interval(float(mean), *map(float, np.percentile(drawn, (2.5, 97.5))))
 
-    def better(self, name: str, count: int) -> str:
+    def better(self, name: str, count: int) -> str | None:
         means = {way: self.mean(name, count, way) for way in ("frozen", "plain")}
+        if None in means.values():
+            return None
         return max(means, key=lambda way: means[way] or 0.0)
 
 
@@ -239,7 +248,9 @@ def compared(figures: dict[str, Any]) -> str:
         f"Each trained model answers the same {' or '.join(tested)} test texts. TF-IDF and frozen "
         "MiniLM are features of a logistic regression. Plain Keras trains all layers of MiniLM and "
         "chooses its learning rate and epochs on 15% of the labels. `cross_validate` has its "
-        "defaults. SetFit trains on at most 2,560 pairs of texts."
+        "defaults. SetFit trains on at most 2,560 pairs of texts. The results were measured one "
+        f"after the other, with the code of {', '.join(f'`{c}`' for c in found.commits)}, partly "
+        "while other programs ran."
     )
 
 
@@ -263,7 +274,7 @@ def results(figures: dict[str, Any]) -> str:
 
 def _accuracies(found: Figures, name: str) -> str:
     rows = []
-    for count in found.counts:
+    for count in found.counts(name):
         cells = []
         for way in WAYS:
             mean, seeds = found.mean(name, count, way), len(found.of(name, count, way))
@@ -276,17 +287,17 @@ def _differences(found: Figures, name: str) -> str:
     others = [way for way in (*WAYS, "better") if way != "ours"]
     heads = [NAMES.get(way, "the better of frozen MiniLM and plain Keras") for way in others]
     rows = []
-    for count in found.counts:
+    for count in found.counts(name):
         cells = [found.difference(name, [count], way) for way in others]
         rows.append((str(count), *("" if cell is None else str(cell) for cell in cells)))
-    cells = [found.difference(name, found.counts, way) for way in others]
+    cells = [found.difference(name, found.counts(name), way) for way in others]
     rows.append(("all", *("" if cell is None else str(cell) for cell in cells)))
     return page.table(("Labels of each class", *(f"against {head}" for head in heads)), rows)
 
 
 def _times(found: Figures, name: str) -> str:
     rows = []
-    for count in found.counts:
+    for count in found.counts(name):
         means = [found.mean(name, count, way, "cpu_seconds") for way in WAYS]
         rows.append((str(count), *("" if mean is None else f"{mean:.0f} s" for mean in means)))
     return page.table(("Labels of each class", *NAMES.values()), rows)
@@ -295,7 +306,7 @@ def _times(found: Figures, name: str) -> str:
 def _verdicts(found: Figures, name: str) -> list[str]:
     lines, where = [], f"On {TITLES[name]}"
     for other in ("frozen", "plain", "setfit"):
-        counts = [n for n in found.counts if found.difference(name, [n], other)]
+        counts = [n for n in found.counts(name) if found.difference(name, [n], other)]
         if counts:
             difference = found.difference(name, counts, other)
             listed = ", ".join(map(str, counts))
@@ -310,7 +321,7 @@ def headline(figures: dict[str, Any]) -> str:
     found = Figures(figures)
     parts = []
     for name in found.sets:
-        difference = found.difference(name, found.counts, "frozen")
+        difference = found.difference(name, found.counts(name), "frozen")
         if difference:
             parts.append(f"{difference} points on {TITLES[name]}")
     if not parts:

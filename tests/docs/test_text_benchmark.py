@@ -27,6 +27,7 @@ def row(case, right: np.ndarray) -> dict:
     return {
         **case._asdict(),
         "quick": False,
+        "commit": "abc",
         "tested": len(right),
         "accuracy": float(right.mean()),
         "seconds": 2.0,
