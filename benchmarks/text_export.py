@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import page
-import text_models
+import plain_minilm
 import text_sets
 from image_sets import seeds
 
@@ -30,13 +30,13 @@ ROUNDS, TIMED, TOKENS = 7, 60, 64  # rounds of turns; sentences of a turn; token
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    text_models.add_flag(flags)
+    plain_minilm.add_flag(flags)
     flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return flags
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    text_models.check_flag(chosen)
+    plain_minilm.check_flag(chosen)
     texts, runs = text_sets.read("sst2", chosen.data, None), []
     for seed in chosen.seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def one_seed(texts: text_sets.TextSet, seed: int, minilm: Path, folder: Path) ->
     splits = {"train": texts.draw(COUNT, seed), "test": texts.test}
     text_sets.write_splits(splits, texts.classes, folder / "texts.csv")
     tree = {
-        **text_models.config(folder / "texts.csv", minilm),
+        **plain_minilm.config(folder / "texts.csv", minilm),
         "export": {"formats": list(FORMATS)},
         "cache": {"path": str(folder / "cache")},
         "seed": seed,
@@ -63,7 +63,7 @@ def one_seed(texts: text_sets.TextSet, seed: int, minilm: Path, folder: Path) ->
     result = json.loads((run.workdir / "result.json").read_text(encoding="utf-8"))
     exported = result["export"]
     files = {name: run.workdir / exported[name]["path"] for name in FORMATS}
-    ids = text_models.token_ids(minilm, texts.test.texts)
+    ids = plain_minilm.token_ids(minilm, texts.test.texts)
     long = np.concatenate(ids)[: TIMED * TOKENS].reshape(TIMED, TOKENS)
     return {
         "seed": seed,

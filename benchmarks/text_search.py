@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import page
+import plain_minilm
 import search_sides as sides
-import text_models
 import text_sets
 from image_sets import seeds
 
@@ -47,8 +47,8 @@ def write_splits(data: Path, seed: int, table: Path) -> None:
 def tree(table: Path, minilm: Path, cache: Path) -> dict[str, Any]:
     """Returns the config of all runs of tl_keras."""
     return {
-        **text_models.config(table, minilm),
-        "fit": {"epochs": sides.EPOCHS, "batch_size": text_models.TRAIN_BATCH},
+        **plain_minilm.config(table, minilm),
+        "fit": {"epochs": sides.EPOCHS, "batch_size": plain_minilm.TRAIN_BATCH},
         "search": {"trials": sides.TRIALS, "space": sides.SPACE},
         "cache": {"path": str(cache)},
     }
@@ -71,13 +71,13 @@ def plain(table: Path, minilm: Path, points: list, length: int | None) -> dict[s
     sets = {}
     for split in SPLITS:
         part = [row for row in rows if row["split"] == split]
-        ids = text_models.token_ids(minilm, [row["text"] for row in part])
+        ids = plain_minilm.token_ids(minilm, [row["text"] for row in part])
         labels = np.array([classes.index(row["label"]) for row in part])
-        sets[split] = text_models.batches(ids, labels, 0 if split == "train" else None, length)
+        sets[split] = plain_minilm.batches(ids, labels, 0 if split == "train" else None, length)
 
     def build(hp: Any) -> Any:
         cut, rate = sides.point(hp, points)
-        base = text_models.backbone(minilm)
+        base = plain_minilm.backbone(minilm)
         sides.freeze(base, cut)
         x = keras.layers.Dropout(0.2)(base.output)
         outputs = keras.layers.Dense(len(classes), activation="softmax")(x)
@@ -98,7 +98,7 @@ def stored(table: Path, minilm: Path, cache: Path) -> dict[str, Any]:
     """
     with table.open(encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file) if row["split"] != "test"]
-    lengths = np.array([len(ids) for ids in text_models.token_ids(minilm, texts)])
+    lengths = np.array([len(ids) for ids in plain_minilm.token_ids(minilm, texts)])
     size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     return {"bytes": size, "padding": float(len(lengths) * lengths.max() / lengths.sum())}
 
@@ -106,13 +106,13 @@ def stored(table: Path, minilm: Path, cache: Path) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    text_models.add_flag(flags)
+    plain_minilm.add_flag(flags)
     flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return flags
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    text_models.check_flag(chosen)
+    plain_minilm.check_flag(chosen)
     runs = []
     for seed in chosen.seeds:
         with tempfile.TemporaryDirectory() as temporary:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import page
-import text_models
+import plain_minilm
 import text_sets
 from image_sets import seeds
 
@@ -30,13 +30,13 @@ LAYERS, TOKENS = 2, 8000  # of the student
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    text_models.add_flag(flags)
+    plain_minilm.add_flag(flags)
     flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return flags
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    text_models.check_flag(chosen)
+    plain_minilm.check_flag(chosen)
     texts, runs = text_sets.read("sst2", chosen.data, None), []
     for seed in chosen.seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def one_seed(texts: text_sets.TextSet, seed: int, minilm: Path, folder: Path) ->
     known, others = set(labelled.texts), folder / "others.csv"
     rest = [text for text in texts.train.texts if text not in known]
     text_sets.write_texts(rest, others)
-    tree = text_models.config(table, minilm)
+    tree = plain_minilm.config(table, minilm)
     tree["data"]["unlabelled"] = str(others)
     tree |= {
         "text": {"tokens": TOKENS},
@@ -84,8 +84,8 @@ def static(train: text_sets.Texts, test: text_sets.Texts, seed: int) -> float:
     """Returns the test accuracy of a logistic regression on the mean of embedded token vectors."""
     import text_ways
 
-    model = text_ways.searched(seed).fit(text_models.static_features(train.texts), train.labels)
-    predicted = model.predict(text_models.static_features(test.texts))
+    model = text_ways.searched(seed).fit(plain_minilm.static_features(train.texts), train.labels)
+    predicted = model.predict(plain_minilm.static_features(test.texts))
     return float((predicted == test.labels).mean())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import text_models
+import plain_minilm
 import text_sets
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -63,9 +63,9 @@ def tfidf(job: Job) -> Answer:
 
 def frozen(job: Job) -> Answer:
     """Trains a logistic regression on the normalised, mean-pooled features of MiniLM."""
-    backbone = text_models.backbone(job.minilm)
+    backbone = plain_minilm.backbone(job.minilm)
     train, test = (
-        _features(backbone, text_models.token_ids(job.minilm, part.texts))
+        _features(backbone, plain_minilm.token_ids(job.minilm, part.texts))
         for part in (job.train, job.test)
     )
     model = searched(job.seed).fit(train, job.train.labels)
@@ -87,7 +87,7 @@ def _facts(model: GridSearchCV) -> dict[str, Any]:
 def _outputs(model: keras.Model, ids: list[np.ndarray]) -> np.ndarray:
     """Returns the model's outputs for texts; texts of similar length share a batch."""
     order = np.argsort([len(text) for text in ids], kind="stable")
-    batches = text_models.batches([ids[i] for i in order], np.zeros(len(ids), np.int64), None)
+    batches = plain_minilm.batches([ids[i] for i in order], np.zeros(len(ids), np.int64), None)
     outputs = model.predict(batches, verbose=0)
     return outputs[np.argsort(order)]
 
@@ -100,22 +100,22 @@ def _features(backbone: keras.Model, ids: list[np.ndarray]) -> np.ndarray:
 def plain(job: Job) -> Answer:
     """Trains all layers with AdamW; learning rate and epochs have the best validation accuracy."""
     ids, test = (
-        text_models.token_ids(job.minilm, job.train.texts),
-        text_models.token_ids(job.minilm, job.test.texts),
+        plain_minilm.token_ids(job.minilm, job.train.texts),
+        plain_minilm.token_ids(job.minilm, job.test.texts),
     )
     train_rows, val_rows = _validation(job)
     best: Any = None
     for rate in RATES:
         keras.utils.set_random_seed(job.seed)
-        backbone = text_models.backbone(job.minilm)
+        backbone = plain_minilm.backbone(job.minilm)
         outputs = keras.layers.Dense(len(job.classes))(backbone.output)
         model = keras.Model(backbone.input, outputs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(rate), loss, metrics=["accuracy"])
-        data = text_models.batches(
+        data = plain_minilm.batches(
             [ids[i] for i in train_rows], job.train.labels[train_rows], job.seed
         )
-        val = text_models.batches([ids[i] for i in val_rows], job.train.labels[val_rows], None)
+        val = plain_minilm.batches([ids[i] for i in val_rows], job.train.labels[val_rows], None)
         trained = 0
         for epochs in EPOCHS:  # At a constant rate, fewer epochs are the start of more epochs.
             model.fit(data, initial_epoch=trained, epochs=epochs, verbose=0)
@@ -144,7 +144,7 @@ def _validation(job: Job) -> tuple[np.ndarray, np.ndarray]:
 def ours(job: Job) -> Answer:
     """Runs tl_keras.cross_validate with its defaults; the final model is exported and proved."""
     tree = {
-        **text_models.config(_write_table(job), job.minilm),
+        **plain_minilm.config(_write_table(job), job.minilm),
         "export": {"formats": ["float32"]},
         "cache": {"path": str(job.folder / "cache")},
         "seed": job.seed,

@@ -16,7 +16,7 @@ PAGES = ROOT / "docs" / "measured"
 # What the benchmarks share, or import only to measure.
 MODULES = (
     *("image_sets", "page", "paired", "search_sides"),
-    *("text_models", "text_sets", "text_setfit", "text_ways"),
+    *("plain_minilm", "text_sets", "text_setfit", "text_ways"),
 )
 BENCHMARKS = sorted(
     path.stem for path in SCRIPTS.glob("*.py") if path.stem not in (*MODULES, "all")
