@@ -155,6 +155,7 @@ def test_teacher_that_is_kept_is_measured_on_held_out_examples(
 
 def test_a_run_killed_during_its_students_ends_as_an_unbroken_one(wanted, taught, tmp_path):
     workdir = tmp_path / "killed"
+    _with_teacher_of(taught, wanted, workdir)  # To save time.
     shoot("parallel", wanted, workdir, workdir / "round_0" / "segment_0.log")
     assert not (workdir / "round_0" / "segment_1" / "result.json").exists()
     run = tl_keras.parallel(wanted, workdir)  # Waits for students of the killed run.
@@ -191,6 +192,7 @@ def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, 
 
 
 def _with_teacher_of(run, tree, workdir):
+    """Copies the teacher of a finished run into a new run folder."""
     marks.put(workdir, "run")
     for name in ("config.yaml", "data.json", "findings.json", "teacher"):
         source = run.workdir / name
