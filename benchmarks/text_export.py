@@ -11,7 +11,6 @@ on one thread, on sentences of the test split and on texts of 64 tokens; the fil
 
 import argparse
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,20 +27,14 @@ ROUNDS, TIMED, TOKENS = 7, 60, 64  # rounds of turns; sentences of a turn; token
 
 
 def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    plain_minilm.add_flag(flags)
-    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    return flags
+    return plain_minilm.parser(__doc__)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    plain_minilm.check_flag(chosen)
-    texts, runs = text_sets.read("sst2", chosen.data, None), []
-    for seed in chosen.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            runs.append(one_seed(texts, seed, chosen.minilm, Path(folder)))
-        page.progress(f"seed {seed}: {runs[-1]}")
+    texts = text_sets.read("sst2", chosen.data, None)
+    runs = plain_minilm.of_each_seed(
+        chosen, lambda seed, folder: one_seed(texts, seed, chosen.minilm, folder)
+    )
     return {"count": COUNT, "tested": len(texts.test.texts), "runs": runs}
 
 

@@ -16,7 +16,6 @@ import argparse
 import csv
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +103,22 @@ def stored(table: Path, minilm: Path, cache: Path) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    plain_minilm.add_flag(flags)
-    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    return flags
+    return plain_minilm.parser(__doc__)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    plain_minilm.check_flag(chosen)
-    runs = []
-    for seed in chosen.seeds:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            write_splits(chosen.data, seed, folder / "texts.csv")
-            files = [folder / "texts.csv", chosen.minilm]
-            warm = seed == chosen.seeds[0]
-            run = sides.run_all(__file__, seed, folder, files, files, warm)
-            points = folder / "points.json"
-            run["trimmed"] = sides.run_part(__file__, "trimmed", *files, points)
-            runs.append(run)
+    runs = plain_minilm.of_each_seed(chosen, lambda seed, folder: one_seed(chosen, seed, folder))
     settings = {"trials": sides.TRIALS, "epochs": sides.EPOCHS, "train": TRAIN, "val": VAL}
     return {"settings": settings, "runs": runs}
+
+
+def one_seed(chosen: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+    """Returns the figures of all sides with one seed."""
+    write_splits(chosen.data, seed, folder / "texts.csv")
+    files = [folder / "texts.csv", chosen.minilm]
+    run = sides.run_all(__file__, seed, folder, files, files, seed == chosen.seeds[0])
+    run["trimmed"] = sides.run_part(__file__, "trimmed", *files, folder / "points.json")
+    return run
 
 
 def compared(figures: dict[str, Any]) -> str:

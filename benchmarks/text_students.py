@@ -13,7 +13,6 @@ token vectors (StaticEmbedding). All answer the same test sentences.
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,14 @@ LAYERS, TOKENS = 2, 8000  # of the student
 
 
 def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    flags.add_argument("--data", type=Path, required=True, help="folder that has the folder sst2")
-    plain_minilm.add_flag(flags)
-    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    return flags
+    return plain_minilm.parser(__doc__)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    plain_minilm.check_flag(chosen)
-    texts, runs = text_sets.read("sst2", chosen.data, None), []
-    for seed in chosen.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            runs.append(one_seed(texts, seed, chosen.minilm, Path(folder)))
-        page.progress(f"seed {seed}: {runs[-1]}")
+    texts = text_sets.read("sst2", chosen.data, None)
+    runs = plain_minilm.of_each_seed(
+        chosen, lambda seed, folder: one_seed(texts, seed, chosen.minilm, folder)
+    )
     return {"count": COUNT, "tested": len(texts.test.texts), "runs": runs}
 
 

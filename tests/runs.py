@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from handmade import exported, scores, write_result
@@ -92,3 +95,38 @@ def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **se
     (workdir / "config.yaml").write_text(configs.to_yaml(config))
     (workdir / "report.html").write_text("the report")
     return workdir
+
+
+@contextmanager
+def other_process(begin: str, act: str, cwd: Path | None = None) -> Iterator[Callable[[Any], None]]:
+    """Yields a function that sends a value to another Python process, which stays for the next one.
+
+    The function raises AssertionError if `act` raises anything.
+
+    Args:
+      begin: code that the process runs once.
+      act: code that the process runs for each value, as `given`; its names are gone afterwards.
+    """
+    code = f"{begin}\nact = {act!r}\n{_EACH}"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=cwd, **pipes, text=True) as process:
+
+        def send(value: Any) -> None:
+            print(json.dumps(value), file=process.stdin, flush=True)
+            fault = next((line for line in process.stdout if line.startswith("fault: ")), None)
+            assert fault == "fault: null\n", fault
+
+        yield send
+        process.stdin.close()
+
+
+_EACH = """
+import json, sys, traceback
+for line in sys.stdin:
+    try:
+        exec(act, {**globals(), "given": json.loads(line)})
+        fault = None
+    except BaseException:
+        fault = traceback.format_exc()
+    print("fault:", json.dumps(fault), flush=True)
+"""

@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from runs import FEW, assert_same_weights, changed
+from runs import FEW, assert_same_weights, changed, other_process
 
 import tl_keras
 from tl_keras import launch
@@ -43,34 +41,17 @@ def copied(monkeypatch, tmp_path):
     return copy
 
 
-# Reads a job folder per line, runs the job, and prints its fault or null.
-OTHER = """
-import json, sys, traceback
-from tl_keras import launch
-for line in sys.stdin:
-    try:
-        launch.launch_job(json.loads(line))
-        fault = None
-    except Exception:
-        fault = traceback.format_exc()
-    print("fault:", json.dumps(fault), flush=True)
-"""
-
-
 @pytest.fixture(scope="module")
 def do_apart():
     """A function that runs the jobs of folders in one other process, since starting it is slow."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", OTHER], **pipes, text=True) as process:
+    act = "launch.launch_job(given)"
+    with other_process("from tl_keras import launch", act) as send:
 
         def do(*folders: Path) -> None:
             for folder in folders:
-                print(json.dumps(str(folder)), file=process.stdin, flush=True)
-                told = next((line for line in process.stdout if line.startswith("fault: ")), None)
-                assert told == "fault: null\n", told
+                send(str(folder))
 
         yield do
-        process.stdin.close()
 
 
 def without_times(value):

@@ -1,18 +1,12 @@
 """Training on several devices of one machine; here, two virtual devices of the CPU."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from runs import other_process
 
-# TensorFlow configures its devices once per process, so the tests share another process. It reads a
-# program and its arguments per line, runs the program, and prints its fault or null.
-OTHER = """
-import json
+BEGIN = """
 import sys
-import traceback
 from pathlib import Path
 import numpy as np
 from tl_keras.run.quiet import start_tensorflow
@@ -27,32 +21,18 @@ from tl_keras.config.whole import FitConfig, RunConfig
 from tl_keras.run.run import Run
 from tl_keras.training.learner import Settings, learner
 from shapes import clusters
-for line in sys.stdin:
-    program, *sys.argv[1:] = json.loads(line)
-    try:
-        exec(program, dict(globals()))
-        fault = None
-    except BaseException:
-        fault = traceback.format_exc()
-    print("fault:", json.dumps(fault), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
 def run_with_two_devices():
-    """A function that runs a program in the other process; arguments become `sys.argv[1:]`."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    line, folder = [sys.executable, "-c", OTHER], Path(__file__).parents[1]
-    with subprocess.Popen(line, cwd=folder, **pipes, text=True) as process:
+    """A function that runs a program in another process; arguments become `sys.argv[1:]`.
 
-        def run(program: str, *arguments: object) -> None:
-            words = [program, *map(str, arguments)]
-            print(json.dumps(words), file=process.stdin, flush=True)
-            fault = next((line for line in process.stdout if line.startswith("fault: ")), None)
-            assert fault == "fault: null\n", fault
-
-        yield run
-        process.stdin.close()
+    TensorFlow configures its devices once per process, so the tests share this process.
+    """
+    act = "sys.argv[1:] = given[1:]; exec(given[0], globals())"
+    with other_process(BEGIN, act, cwd=Path(__file__).parents[1]) as send:
+        yield lambda program, *arguments: send([program, *map(str, arguments)])
 
 
 def test_two_devices_train_like_one_and_keep_equal_weights(tmp_path, run_with_two_devices):
